@@ -1,0 +1,1 @@
+"""The codecs: one module a kind, found by its name."""

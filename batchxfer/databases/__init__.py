@@ -1,0 +1,1 @@
+"""The databases: where rows come from."""

@@ -1,0 +1,1 @@
+"""The endpoints: where files go."""

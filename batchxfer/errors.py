@@ -1,0 +1,230 @@
+"""What can go wrong, sorted by what the caller would do about it.
+
+BatchxferError
+├── UserError            mend the input, then try again (exit 2)
+│   ├── UsageError           a command's words
+│   ├── ConfigError          configuration: every problem at once
+│   └── LedgerError          the ledger is missing, damaged, or another project's
+├── BusyError            somebody else holds the run or the ledger (exit 5)
+├── AttemptError         an attempt ended without a delivery
+│   ├── TransientError       retrying may help (exit 3)
+│   │   ├── NetworkError         the link broke, stalled, or was never there
+│   │   ├── DeadlineError        the attempt took longer than its deadline
+│   │   ├── ServerError          the server answered "failure" without a reason
+│   │   ├── DatabaseUnavailable  the database is gone, restarting, or timed out
+│   │   ├── StorageError         this machine's disk is full or failing
+│   │   └── LoginRefused         the endpoint pauses; waiting uses up no retry
+│   ├── PermanentError       retrying cannot help (exit 1)
+│   │   ├── HostKeyError         the server's key is not one that is pinned
+│   │   ├── AlgorithmError       no common algorithm without weak ones
+│   │   ├── PermissionRefused    the server or this machine forbids the step
+│   │   ├── FolderMissing        a folder of the path does not exist
+│   │   ├── NotSupported         the server cannot do the step at all
+│   │   ├── CredentialError      a secret or key cannot be read, or is not safe to use
+│   │   ├── QueryError           the database refuses the query
+│   │   └── UnwritableValue      a format cannot represent a value (row, column, value)
+│   └── HeldError            a person must decide (exit 4)
+│       ├── ForeignFile          something else is at the final name
+│       ├── GuardTripped         too few or too many rows
+│       ├── Vanished             temporary and final name are both gone
+│       └── WrongEnvironment     the endpoint belongs to another environment
+└── OwnershipLost        another worker owns the run now: stop, write nothing
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status says."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    RETRYING = 3
+    HELD = 4
+    BUSY = 5
+    INTERRUPTED = 130
+
+
+SEVERITY = (
+    ExitCode.USAGE,
+    ExitCode.HELD,
+    ExitCode.FAILED,
+    ExitCode.RETRYING,
+    ExitCode.BUSY,
+    ExitCode.DONE,
+)
+
+
+def worst(codes: list[ExitCode]) -> ExitCode:
+    """The one exit code for several results; DONE for none."""
+    return min(codes, key=SEVERITY.index, default=ExitCode.DONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorInfo:
+    """An error as the ledger, `--json` and notices carry it."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+
+class BatchxferError(Exception):
+    """An error that a user may see: what, which one, why (`message`), what to do now (`hint`)."""
+
+    kind = "error"
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def info(self) -> ErrorInfo:
+        return ErrorInfo(kind=self.kind, message=self.message, hint=self.hint)
+
+
+class UserError(BatchxferError):
+    kind = "user"
+    exit_code = ExitCode.USAGE
+
+
+class UsageError(UserError):
+    kind = "usage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong in the configuration.
+
+    `file` is relative to the configuration's folder; `where` is the table and key (`schedule.cron`).
+    """
+
+    file: str
+    where: str
+    problem: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.file}: {self.where}: {self.problem}" if self.where else f"{self.file}: {self.problem}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class ConfigError(UserError):
+    """Every problem of every file."""
+
+    kind = "configuration"
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class LedgerError(UserError):
+    kind = "ledger"
+
+
+class BusyError(BatchxferError):
+    kind = "busy"
+    exit_code = ExitCode.BUSY
+
+
+class OwnershipLost(BatchxferError):
+    kind = "ownership-lost"
+    exit_code = ExitCode.BUSY
+
+
+class AttemptError(BatchxferError):
+    kind = "attempt"
+
+
+class TransientError(AttemptError):
+    kind = "transient"
+    exit_code = ExitCode.RETRYING
+
+
+class NetworkError(TransientError):
+    kind = "network"
+
+
+class DeadlineError(TransientError):
+    kind = "deadline"
+
+
+class ServerError(TransientError):
+    kind = "server"
+
+
+class DatabaseUnavailable(TransientError):
+    kind = "database-unavailable"
+
+
+class StorageError(TransientError):
+    kind = "storage"
+
+
+class LoginRefused(TransientError):
+    kind = "login-refused"
+
+
+class PermanentError(AttemptError):
+    kind = "permanent"
+    exit_code = ExitCode.FAILED
+
+
+class HostKeyError(PermanentError):
+    kind = "host-key"
+
+
+class AlgorithmError(PermanentError):
+    kind = "algorithm"
+
+
+class PermissionRefused(PermanentError):
+    kind = "permission"
+
+
+class FolderMissing(PermanentError):
+    kind = "folder-missing"
+
+
+class NotSupported(PermanentError):
+    kind = "not-supported"
+
+
+class CredentialError(PermanentError):
+    kind = "credential"
+
+
+class QueryError(PermanentError):
+    kind = "query"
+
+
+class UnwritableValue(PermanentError):
+    kind = "value"
+
+
+class HeldError(AttemptError):
+    kind = "held"
+    exit_code = ExitCode.HELD
+
+
+class ForeignFile(HeldError):
+    kind = "foreign-file"
+
+
+class GuardTripped(HeldError):
+    kind = "guard"
+
+
+class Vanished(HeldError):
+    kind = "vanished"
+
+
+class WrongEnvironment(HeldError):
+    kind = "environment"

@@ -1,0 +1,311 @@
+"""The values that every part speaks of, and the table of allowed state changes.
+
+Instants are aware and in UTC; a zone only renders them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from batchxfer.errors import ErrorInfo
+
+
+def utc(instant: datetime) -> datetime:
+    """The same instant in UTC. Raises ValueError for a naive one."""
+    if instant.tzinfo is None or instant.utcoffset() is None:
+        raise ValueError(f"instant without a time zone: {instant}")
+    return instant.astimezone(UTC)
+
+
+# --- columns -------------------------------------------------------------------------------------
+
+
+class TypeName(StrEnum):
+    """The types of a column; ports.Rows says which Arrow type carries each."""
+
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIME = "time"
+    TIMESTAMP = "timestamp"
+    TIMESTAMPTZ = "timestamptz"
+    TEXT = "text"
+    UUID = "uuid"
+    BYTES = "bytes"
+    INTERVAL = "interval"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A column's type; `precision` and `scale` only for decimals, in digits."""
+
+    name: TypeName
+    precision: int | None = None
+    scale: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ColumnType:
+        """Read `integer` or `decimal(12,2)`. Raises ValueError naming the types that exist."""
+        match = re.fullmatch(r"\s*([a-z]+)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", text)
+        known = ", ".join(name.value for name in TypeName)
+        if match is None or match[1] not in set(TypeName):
+            raise ValueError(f"unknown type {text!r}; the types are {known}")
+        if match[2] is None:
+            return cls(TypeName(match[1]))
+        if match[1] != TypeName.DECIMAL:
+            raise ValueError(f"{match[1]!r} takes no numbers in parentheses; only decimal(precision,scale) does")
+        precision, scale = int(match[2]), int(match[3] or 0)
+        if precision < 1 or scale > precision:
+            raise ValueError(f"decimal({precision},{scale}): 1 <= precision and scale <= precision")
+        return cls(TypeName.DECIMAL, precision, scale)
+
+    def __str__(self) -> str:
+        return self.name if self.precision is None else f"{self.name}({self.precision},{self.scale})"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it comes from a source or goes into a file."""
+
+    name: str
+    type: ColumnType
+
+
+# --- states --------------------------------------------------------------------------------------
+
+
+class DeliveryStatus(StrEnum):
+    PENDING = "pending"
+    SENDING = "sending"
+    PUBLISHING = "publishing"
+    DELIVERED = "delivered"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    HELD = "held"
+    EXCLUDED = "excluded"
+
+
+class RunStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    HELD = "held"
+    FAILED = "failed"
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    EXCLUDED = "excluded"
+    MISSING = "missing"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    DELIVERED = "delivered"
+    BUILT = "built"
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    HELD = "held"
+    ABANDONED = "abandoned"
+
+
+class FileRole(StrEnum):
+    """The files of one delivery, in the order in which they are published."""
+
+    DATA = "data"
+    CHECKSUM = "checksum"
+    DONE = "done"
+
+
+class FileStatus(StrEnum):
+    """How far one file of a delivery has come; the intent is recorded before the side effect."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+
+
+_D = DeliveryStatus
+_STOPS = frozenset({_D.RETRYING, _D.FAILED, _D.HELD, _D.EXCLUDED})
+
+DELIVERY_MOVES: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
+    _D.PENDING: _STOPS | {_D.SENDING, _D.PUBLISHING, _D.DELIVERED},
+    _D.RETRYING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
+    _D.SENDING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
+    _D.PUBLISHING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
+    _D.FAILED: frozenset({_D.PENDING, _D.HELD, _D.DELIVERED, _D.EXCLUDED}),
+    _D.HELD: frozenset({_D.PENDING, _D.HELD, _D.DELIVERED, _D.EXCLUDED}),
+    _D.EXCLUDED: frozenset({_D.PENDING}),
+    # Only `resend` leaves delivered: the same bytes to the same path.
+    _D.DELIVERED: frozenset({_D.DELIVERED, _D.SENDING, _D.RETRYING, _D.FAILED, _D.HELD}),
+}
+
+_RUN_ORDER = (
+    (RunStatus.HELD, {_D.HELD}),
+    (RunStatus.RETRYING, {_D.RETRYING}),
+    (RunStatus.FAILED, {_D.FAILED}),
+    (RunStatus.PENDING, {_D.PENDING, _D.SENDING, _D.PUBLISHING}),
+    (RunStatus.DELIVERED, {_D.DELIVERED}),
+)
+
+
+def run_status(deliveries: Iterable[DeliveryStatus], *, running: bool) -> RunStatus:
+    """A run's state from its deliveries': the first present of running, held, retrying, failed, pending, delivered.
+
+    A run all of whose deliveries are excluded is excluded; one without deliveries is pending.
+    """
+    if running:
+        return RunStatus.RUNNING
+    present = set(deliveries)
+    for status, members in _RUN_ORDER:
+        if present & members:
+            return status
+    return RunStatus.EXCLUDED if present else RunStatus.PENDING
+
+
+# --- what the ledger keeps -----------------------------------------------------------------------
+
+ParameterValue = None | bool | int | float | str | date | datetime | object
+"""A query parameter: TOML's and Python's scalars, `decimal.Decimal`, `datetime.time`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A slot with what it reports on: half-open interval [start, end), business date."""
+
+    slot: datetime
+    interval_start: datetime
+    interval_end: datetime
+    business_date: date
+
+    def __post_init__(self) -> None:
+        for name in ("slot", "interval_start", "interval_end"):
+            object.__setattr__(self, name, utc(getattr(self, name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """The finished local file. `path` is absolute; `bytes` and `sha256` are of the file as sent."""
+
+    id: str
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+    created_at: datetime
+    pruned_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try: a build (`endpoint` is None) or a delivery to one endpoint."""
+
+    id: str
+    number: int
+    endpoint: str | None
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryFile:
+    """One file of a delivery: the data, its checksum file, its done file.
+
+    `created` is true once an exclusive create of this run at the *final* name succeeded (`publish = "direct"`).
+    `temp_path` is the temporary name that the last attempt used.
+    """
+
+    role: FileRole
+    path: str
+    status: FileStatus = FileStatus.PENDING
+    temp_path: str | None = None
+    created: bool = False
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What proves a delivery. `how` is size, readback, reply, looked, inferred, accepted, or equal."""
+
+    how: str
+    detail: str | None = None
+    server_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One artifact at one endpoint path, with its own state and retries. `path` is below the endpoint's root."""
+
+    id: str
+    endpoint: str
+    path: str
+    status: DeliveryStatus
+    reason: str | None = None
+    retry_at: datetime | None = None
+    retries: int = 0
+    delivered_at: datetime | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    evidence: Evidence | None = None
+    error: ErrorInfo | None = None
+    files: tuple[DeliveryFile, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a run does, kept from its first claim: the texts and their digests (sha256, hex)."""
+
+    query: str
+    format: str
+    file: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The ledger's record of one (job, slot, revision)."""
+
+    id: str
+    job: str
+    due: Due
+    revision: int
+    status: RunStatus
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    reason: str | None = None
+    retry_at: datetime | None = None
+    created_at: datetime
+    guard_released: bool = False
+    snapshot: Snapshot | None = None
+    artifact: Artifact | None = None
+    attempts: tuple[Attempt, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened, as the ledger tells it."""
+
+    at: datetime
+    run: str | None
+    kind: str
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A worker's right to a run; `token` is what every write is conditional on."""
+
+    run: str
+    token: str
+    owner: str

@@ -1,0 +1,381 @@
+"""The contracts between the work and the outside world. An adapter is one file that keeps one of these.
+
+What the work decides (retries, names, what to do after a crash) never stands in an adapter; an adapter supplies small
+primitives, translates its driver's errors into `errors`, and says what it can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from batchxfer.errors import ErrorInfo
+from batchxfer.model import (
+    Artifact,
+    Attempt,
+    Claim,
+    Column,
+    DeliveryStatus,
+    Due,
+    Event,
+    Evidence,
+    FileRole,
+    FileStatus,
+    Outcome,
+    ParameterValue,
+    Run,
+    RunStatus,
+    Snapshot,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Clock(Protocol):
+    """Where time comes from; handed in, so that tests own it."""
+
+    def now(self) -> datetime:
+        """The instant, in UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait so long (or less, where the process is asked to end)."""
+
+
+# --- databases -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A query with `:name` parameters, and a value for each name that it uses."""
+
+    text: str
+    parameters: Mapping[str, ParameterValue]
+
+
+class Rows(Protocol):
+    """The rows of one query, as a stream of Arrow record batches.
+
+    `columns` is known before the first batch, also when no row comes. Each batch has the columns in that order, and each
+    logical type is carried by one Arrow type whatever the database was:
+
+    integer: int16, int32, int64, uint64, or string where a value may not fit (digits) · decimal: string, the digits as the
+    database has them (scale kept, no exponent) · float: float32, float64 · boolean: bool · date: date32 · time: time64[us] ·
+    timestamp: timestamp[us] · timestamptz: timestamp[us, UTC] · text: string · uuid: string, canonical lower case ·
+    bytes: binary · interval: string, an ISO 8601 duration · json: string, compact, its tokens verbatim.
+
+    An infinite or out-of-range date or time raises UnwritableValue with row and column. Row order is the query's.
+    Memory does not grow with the number of rows. Iterated once.
+    """
+
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
+class Source(Protocol):
+    """A database that answers queries; its sessions are read-only and end after the statement timeout.
+
+    Raises CredentialError, QueryError (the query is wrong: permanent), DatabaseUnavailable (gone, restarting, timed out:
+    transient), UnwritableValue. A failure in the middle raises from the iterator: a failed query never looks empty.
+    """
+
+    def read(self, query: Query) -> AbstractContextManager[Rows]:
+        """Run `query`; leaving the context cancels what still runs and closes the session."""
+
+
+# --- codecs --------------------------------------------------------------------------------------
+
+
+class Codec(Protocol):
+    """How columns become records, for one format and the columns of one file. Made anew for each file.
+
+    A codec module holds `Options` (the format's keys, a subclass of definitions.FormatOptions) and `Codec`, called with
+    `(options, columns)`; it raises UnwritableValue for column names that it cannot carry. What all formats share (choice and
+    conversion of columns, control records, charset) is done around it, by layout.Encoder.
+    """
+
+    def header(self) -> str | None:
+        """The column header without its line ending, or None."""
+
+    def encode(self, batch: pa.RecordBatch, first_row: int) -> pa.Array:
+        """One string a row, each with its line ending.
+
+        `batch` is as ports.Rows says; `first_row` is the 1-based number of its first row, for messages. The result depends on
+        the values alone, not on how rows are cut into batches. Raises UnwritableValue (row, column, value).
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRecord:
+    """A record that a decoder could not read. `line` is 1-based; `column` a name, or None for the whole record."""
+
+    line: int
+    column: str | None
+    reason: str
+    text: str
+
+
+class Decoder(Protocol):
+    """How records become columns again: the counterpart of Codec, for pull jobs."""
+
+    def decode(self, chunks: Iterable[bytes], columns: Sequence[Column] | None) -> Iterator[pa.RecordBatch | BadRecord]:
+        """Batches of the rows in `chunks` in their order, and each bad record where it stands."""
+
+
+# --- endpoints -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStat:
+    """What is at a name. `kind` is file, folder, link or other; `size` in bytes."""
+
+    size: int
+    kind: str = "file"
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One name in a folder. `name` is exactly what the server said: it may be hostile."""
+
+    name: str
+    stat: FileStat
+
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes so far."""
+
+
+class Session(Protocol):
+    """A connection to an endpoint, used by one thread at a time, for one attempt after another.
+
+    Paths are relative to the endpoint's root, with `/`. Every call raises TransientError when the link or the server fails,
+    PermissionRefused, FolderMissing or NotSupported when the server says so. After a TransientError the session is over:
+    `alive` is false. Whether a call that raised had its effect is unknown: look, or send anew.
+    """
+
+    @property
+    def server_key(self) -> str | None:
+        """The fingerprint of the server that was talked to (`SHA256:…`), None for a local folder."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def begin_attempt(self) -> None:
+        """Start the deadline and the stall timeout anew; after either passes, the pending call raises."""
+
+    def end_attempt(self) -> None:
+        """Stop the watch: an idle session is not stalled."""
+
+    def stat(self, path: str) -> FileStat | None:
+        """What is at `path` (a link is not followed), or None when nothing is."""
+
+    def upload(
+        self,
+        path: str,
+        content: BinaryIO,
+        *,
+        exclusive: bool,
+        created: Callable[[], None] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write `content` from its position to its end to `path`, and return the number of bytes.
+
+        Returns only after the reply to every write and to the close said yes. `exclusive` refuses a name that exists
+        (ForeignFile); otherwise the file is truncated. `created` is called once the file is open, before the first byte.
+        """
+
+    def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
+        """The bytes that the server gives back for `path`, until its end."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give `old` the name `new`, which must not exist: raises ForeignFile, changing nothing, where the server refuses
+        an existing name. Raises FolderMissing when `old` is not there."""
+
+    def replace(self, old: str, new: str) -> None:
+        """Give `old` the name `new` atomically, over what is there. Raises NotSupported where the server has no such call."""
+
+    def remove(self, path: str) -> None:
+        """Remove the file at `path`; nothing there is no error."""
+
+    def make_folder(self, path: str) -> None:
+        """Make one folder; one that is there already is no error."""
+
+    def list(self, path: str) -> Iterator[Entry]:
+        """The entries of the folder `path`, in the server's order, without `.` and `..`."""
+
+    def describe(self) -> Mapping[str, object]:
+        """What is known of the server, for `probe`: version, algorithms, extensions, limits, authentication."""
+
+    def close(self) -> None:
+        """End the session; never raises, may be called twice and from another thread."""
+
+
+class Endpoint(Protocol):
+    """Where files go to. Made from one `[endpoints.NAME]`; opens nothing until `connect`."""
+
+    @property
+    def place(self) -> str:
+        """What is one and the same server and account (`sftp://user@host:port`), or folder, under whatever name."""
+
+    def connect(self) -> Session:
+        """Verify the server, log in, and begin the first attempt.
+
+        Raises HostKeyError before any credential is sent; LoginRefused, CredentialError, AlgorithmError, NetworkError,
+        DeadlineError.
+        """
+
+
+# --- ledger --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedDelivery:
+    """A delivery that a run is to make: its endpoint, and the paths of its files in publishing order."""
+
+    endpoint: str
+    files: Sequence[tuple[FileRole, str]]
+
+
+class Ledger(Protocol):
+    """The record of what is due, was tried and was delivered; the only memory that survives.
+
+    Every method is one transaction, durable when it returns. Methods with a `claim` raise OwnershipLost, and change nothing,
+    when the run has been claimed by another since. State changes that model.DELIVERY_MOVES does not allow raise ValueError.
+    Each change of state is also written as an event, in the same transaction. LedgerError when the ledger cannot be used;
+    DatabaseUnavailable when it is out of reach.
+    """
+
+    @property
+    def project_id(self) -> str: ...
+
+    def now(self) -> datetime:
+        """The ledger's clock: the database's where nodes share it, else the Clock handed in."""
+
+    def close(self) -> None: ...
+
+    # what is due
+
+    def ensure_run(self, job: str, due: Due, parameters: Mapping[str, ParameterValue]) -> Run:
+        """The newest revision of the slot's run; a new `pending` one (revision 1) where there is none.
+
+        An existing run is returned as it is: its interval, business date and parameters stay.
+        """
+
+    def add_revision(self, run: str) -> Run:
+        """A new `pending` run for the slot of `run`, one revision above the newest."""
+
+    def set_parameters(self, claim: Claim, parameters: Mapping[str, ParameterValue]) -> Run: ...
+
+    # reading
+
+    def find_run(self, prefix: str) -> Run:
+        """The run whose id begins with `prefix` (any case, 4+ characters). Raises UsageError when none or several do."""
+
+    def find_slot(self, job: str, slot: datetime) -> Run | None:
+        """The newest revision of the run for that slot."""
+
+    def runs(
+        self,
+        *,
+        job: str | None = None,
+        status: RunStatus | None = None,
+        since: datetime | None = None,
+        limit: int | None = 50,
+    ) -> list[Run]:
+        """Runs, newest slot first (then newest revision); `since` compares with the slot."""
+
+    def events(self, run: str) -> list[Event]:
+        """What happened to a run, oldest first."""
+
+    # claiming
+
+    def claim(self, run: str, owner: str) -> Claim:
+        """Take the run for `owner` for the lease; its status becomes `running`. Raises BusyError where another owner holds it.
+
+        A claim whose lease ran out, or whose owner's process is known to be gone, is taken over: its open attempts end as
+        `abandoned`, in the same transaction, and use up a retry of their delivery.
+        """
+
+    def renew(self, claim: Claim) -> None:
+        """Lengthen the lease."""
+
+    def let_go(self, claim: Claim) -> Run:
+        """Give the run back: the claim ends, the status follows from the deliveries. Open attempts of the claim end as
+        `abandoned` without using up a retry."""
+
+    # an attempt's progress
+
+    def adopt(self, claim: Claim, snapshot: Snapshot, deliveries: Sequence[PlannedDelivery]) -> Run:
+        """Keep what the run does, and make its deliveries. A delivery of which no file was ever begun is replaced (its
+        retries and state stay); one that was begun keeps its endpoint and paths."""
+
+    def begin_attempt(self, claim: Claim, endpoint: str | None) -> Attempt: ...
+
+    def end_attempt(self, claim: Claim, attempt: str, outcome: Outcome, error: ErrorInfo | None = None) -> None: ...
+
+    def record_artifact(self, claim: Claim, attempt: str, artifact: Artifact) -> Run:
+        """The artifact of the run from now on, and the build attempt's end with outcome `built`."""
+
+    def drop_artifact(self, claim: Claim) -> Run:
+        """Forget the artifact, so that the run builds anew (a rerun in place; an artifact that is gone)."""
+
+    def record_file(
+        self,
+        claim: Claim,
+        delivery: str,
+        role: FileRole,
+        status: FileStatus,
+        *,
+        temp_path: str | None = None,
+        created: bool | None = None,
+        size: int | None = None,
+        sha256: str | None = None,
+    ) -> Run:
+        """How far a file has come; the delivery becomes `sending` or `publishing` with it. Values left None stay."""
+
+    def settle(
+        self,
+        claim: Claim,
+        delivery: str,
+        status: DeliveryStatus,
+        *,
+        attempt: str | None = None,
+        outcome: Outcome | None = None,
+        reason: str | None = None,
+        retry_at: datetime | None = None,
+        used_retry: bool = False,
+        evidence: Evidence | None = None,
+        error: ErrorInfo | None = None,
+    ) -> Run:
+        """A delivery's new state, with the end of the attempt that led to it. `delivered` needs evidence and every file
+        `published` (or evidence that says who looked); all others but `pending` need a reason. `pending` starts a fresh
+        series: retries 0."""
+
+    def release_guard(self, claim: Claim) -> Run:
+        """A person let the artifact pass the guard."""
+
+    def exclude(self, claim: Claim, reason: str) -> Run:
+        """Never send it: all deliveries that are not delivered become `excluded`, and so does a run without deliveries."""
+
+    def add_event(self, run: str | None, kind: str, detail: Mapping[str, object]) -> None: ...
+
+    # keeping house
+
+    def prunable(self, before: datetime) -> list[tuple[Run, Artifact]]:
+        """Artifacts, not pruned yet, of runs all of whose deliveries were delivered or excluded before `before`."""
+
+    def mark_pruned(self, artifact: str) -> None: ...
+
+    def artifact_paths(self) -> set[Path]:
+        """Every artifact file that is not pruned, so that what else is in the spool can be told apart."""
+
+
+LEASE = timedelta(seconds=30)
+RENEW_EVERY = timedelta(seconds=10)
