@@ -1,0 +1,135 @@
+"""What SQLAlchemy's databases differ in, and how one is treated of which nothing special is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from batchxfer import sql
+from batchxfer.databases._canonical import Reader, digits_reader, first_values, reader_of, type_of
+from batchxfer.errors import BatchxferError, DatabaseUnavailable, QueryError
+from batchxfer.model import ColumnType, ParameterValue, TypeName
+
+if TYPE_CHECKING:
+    from batchxfer.definitions import DatabaseOptions
+
+CAST_HINT = "the column has values of several types: cast them to one in the query"
+
+_TIMEOUT_ARGUMENTS = {
+    "pymssql": {"login_timeout": "connect", "timeout": "statement"},
+    "oracledb": {"tcp_connect_timeout": "connect"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A query that was sent: its cursor, how to run a second one beside it, and the rows that came first."""
+
+    connection: sa.Connection
+    cursor: Any
+    source: str
+    text: str
+    arguments: Any
+    first: Sequence[Sequence[object]]
+    complete: bool
+
+    @property
+    def names(self) -> list[str]:
+        return [str(column[0]) for column in self.cursor.description]
+
+
+class Backend:
+    """A database that SQLAlchemy has a dialect for. A subclass knows more about one of them.
+
+    `failed` and `refused` are called with the driver's exception, whatever its class.
+    """
+
+    dialect = sql.GENERIC
+
+    def __init__(self, name: str, options: DatabaseOptions, url: sa.URL) -> None:
+        self.name = name
+        self.options = options
+        self.url = url
+
+    # session
+
+    def make_engine(self) -> sa.Engine:
+        return sa.create_engine(self.url, poolclass=sa.NullPool, connect_args=self._timeouts())
+
+    def _timeouts(self) -> dict[str, Any]:
+        seconds = {
+            "connect": max(1, round(self.options.connect_timeout.total_seconds())),
+            "statement": max(1, round(self.options.statement_timeout.total_seconds())),
+        }
+        known = _TIMEOUT_ARGUMENTS.get(self.url.get_driver_name(), {})
+        return {argument: seconds[timeout] for argument, timeout in known.items()}
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Settle the session before the query; what it changes is rolled back."""
+        driver: Any = connection.connection.dbapi_connection
+        if hasattr(driver, "call_timeout"):
+            driver.call_timeout = round(self.options.statement_timeout.total_seconds() * 1000)
+        if self.url.get_backend_name() == "oracle":
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    def cancel(self, opened: Opened) -> None:
+        """End what still runs; the connection is of no use afterwards."""
+        opened.connection.invalidate()
+
+    # values
+
+    def value(self, value: ParameterValue) -> object:
+        """`value` as the driver takes it; an aware timestamp as the wall time of the database's zone."""
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(self.options.timezone).replace(tzinfo=None)
+        return value
+
+    def readers(self, opened: Opened) -> list[Reader]:
+        """How the result's columns are read. By default a column's first value says its type."""
+        values = first_values(opened.first, len(opened.names))
+        return [
+            self.reader(name, TypeName.TEXT if value is None else type_of(value))
+            for name, value in zip(opened.names, values, strict=True)
+        ]
+
+    def reader(self, name: str, type_name: TypeName) -> Reader:
+        """The reader of a column of Python's own values; integers as digits, for they may have any size."""
+        if type_name != TypeName.INTEGER:
+            return reader_of(name, type_name, hint=CAST_HINT)
+        return digits_reader(name, ColumnType(TypeName.INTEGER), hint=CAST_HINT)
+
+    # errors
+
+    def failed(self, exc: BaseException) -> BatchxferError:
+        """The error of a driver's exception while a query runs."""
+        if isinstance(original(exc), MemoryError):
+            return DatabaseUnavailable(self.says("out of memory"))
+        disconnected = isinstance(exc, sa_exc.DBAPIError) and exc.connection_invalidated
+        if disconnected or type(original(exc)).__name__ in {"OperationalError", "InterfaceError", "InternalError"}:
+            return DatabaseUnavailable(self.says(original(exc)), hint="the query is tried again later")
+        return QueryError(self.says(original(exc)))
+
+    def refused(self, exc: BaseException) -> BatchxferError:
+        """The error of a driver's exception while connecting."""
+        return DatabaseUnavailable(self.says(f"cannot connect: {said(exc)}"), hint="check the url, and that it is up")
+
+    def says(self, what: object) -> str:
+        text = said(what) if isinstance(what, BaseException) else str(what)
+        return f"database {self.name!r}: {text}"
+
+
+def original(exc: BaseException) -> BaseException:
+    """The driver's own exception: SQLAlchemy's text repeats the query and its parameters."""
+    return exc.orig if isinstance(exc, sa_exc.DBAPIError) and exc.orig is not None else exc
+
+
+def said(exc: BaseException) -> str:
+    """What a driver's exception says, on one line."""
+    first = original(exc)
+    words = [str(word) for word in first.args if isinstance(word, str)] or [str(first) or type(first).__name__]
+    return " ".join(" ".join(words).split())

@@ -1,0 +1,278 @@
+"""Turns the values of Python drivers into the Arrow columns that ports.Rows promises.
+
+A column's type is settled before its first batch, from what the database says; a value that does not fit it is an error with
+row and column, never a reason to write the column in another way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from uuid import UUID
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchxfer.errors import UnwritableValue
+from batchxfer.model import Column, ColumnType, TypeName
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""About how much of a result is held at once."""
+
+CARRIERS = {
+    TypeName.INTEGER: pa.int64(),
+    TypeName.DECIMAL: pa.string(),
+    TypeName.FLOAT: pa.float64(),
+    TypeName.BOOLEAN: pa.bool_(),
+    TypeName.DATE: pa.date32(),
+    TypeName.TIME: pa.time64("us"),
+    TypeName.TIMESTAMP: pa.timestamp("us"),
+    TypeName.TIMESTAMPTZ: pa.timestamp("us", "UTC"),
+    TypeName.TEXT: pa.string(),
+    TypeName.UUID: pa.string(),
+    TypeName.BYTES: pa.binary(),
+    TypeName.INTERVAL: pa.string(),
+    TypeName.JSON: pa.string(),
+}
+
+
+def unwritable(column: str, row: int, why: str, *, hint: str | None = None) -> UnwritableValue:
+    """The error for one value; `row` is 1-based."""
+    return UnwritableValue(f"row {row}, column {column!r}: {why}", hint=hint)
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: short."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# --- one value -----------------------------------------------------------------------------------
+
+
+def digits(value: Decimal | float) -> str:
+    """A number's digits with its scale, without an exponent; `nan`, `inf` and `-inf` as for floats."""
+    if isinstance(value, int):
+        return str(value)
+    number = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if number.is_finite():
+        return format(number, "f")
+    return str(float(number))
+
+
+def duration(value: timedelta) -> str:
+    """An ISO 8601 duration, each part with its own sign as PostgreSQL writes them."""
+    sign = "-" if value < timedelta(0) else ""
+    span = abs(value)
+    hours, rest = divmod(span.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    fraction = f".{span.microseconds:06}".rstrip("0") if span.microseconds else ""
+    days = f"{sign}{span.days}D" if span.days else ""
+    clock = f"{sign}{hours}H" * (hours > 0) + f"{sign}{minutes}M" * (minutes > 0)
+    if seconds or fraction:
+        clock += f"{sign}{seconds}{fraction}S"
+    return f"P{days}T{clock}" if clock else f"P{days}" if days else "PT0S"
+
+
+_JSON_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+', re.DOTALL)
+
+
+def compact_json(text: str) -> str:
+    """JSON text without the space between its tokens; the tokens are copied."""
+    return _JSON_SPACE.sub(r"\1", text)
+
+
+def _json(value: object) -> str:
+    return compact_json(value) if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def clock_time(value: timedelta) -> time:
+    """The time of day of MySQL's TIME. Raises ValueError for one below zero or of a day and more."""
+    if not timedelta(0) <= value < timedelta(days=1):
+        raise ValueError(f"{duration(value)} is not a time of day")
+    return (datetime(2000, 1, 1) + value).time()  # noqa: DTZ001 - any day will do
+
+
+def _naive(value: datetime) -> datetime:
+    if value.tzinfo is not None:
+        raise ValueError(f"{value} has a time zone, values before it had none")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"{value} has no time zone, values before it had one")
+    return value
+
+
+# --- one column ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How a driver's values become one column.
+
+    `accepts` are the exact Python types that may come beside None; `convert` makes of each what Arrow takes, and raises
+    ValueError with the reason; None where the values are taken as they are.
+    """
+
+    column: Column
+    arrow: pa.DataType
+    accepts: frozenset[type]
+    convert: Callable[..., object] | None = None
+    hint: str | None = None
+
+    def array(self, values: Sequence[object], first_row: int) -> pa.Array:
+        """The Arrow array of `values`. Raises UnwritableValue; `first_row` is the 1-based row of the first."""
+        if not set(map(type, values)) <= self.accepts | {NoneType}:
+            raise self._misfit(values, first_row)
+        try:
+            return pa.array(self._converted(values), self.arrow)
+        except (ValueError, OverflowError, pa.ArrowException) as exc:
+            raise self._first_failing(values, first_row) from exc
+
+    def _converted(self, values: Sequence[object]) -> Iterable[object]:
+        convert = self.convert
+        return values if convert is None else [None if value is None else convert(value) for value in values]
+
+    def _misfit(self, values: Sequence[object], first_row: int) -> UnwritableValue:
+        index, value = next((i, v) for i, v in enumerate(values) if v is not None and type(v) not in self.accepts)
+        why = f"{shown(value)} does not fit the column's type {self.column.type}"
+        return unwritable(self.column.name, first_row + index, why, hint=self.hint)
+
+    def _first_failing(self, values: Sequence[object], first_row: int) -> UnwritableValue:
+        for index, value in enumerate(values):
+            try:
+                pa.array(self._converted([value]), self.arrow)
+            except (ValueError, OverflowError, pa.ArrowException) as exc:
+                return unwritable(self.column.name, first_row + index, f"{shown(value)}: {exc}", hint=self.hint)
+        raise AssertionError("every value fits alone, but not together")
+
+
+_PYTHON_TYPES: dict[type, TypeName] = {
+    bool: TypeName.BOOLEAN,
+    int: TypeName.INTEGER,
+    float: TypeName.FLOAT,
+    Decimal: TypeName.DECIMAL,
+    str: TypeName.TEXT,
+    bytes: TypeName.BYTES,
+    bytearray: TypeName.BYTES,
+    memoryview: TypeName.BYTES,
+    date: TypeName.DATE,
+    time: TypeName.TIME,
+    timedelta: TypeName.INTERVAL,
+    UUID: TypeName.UUID,
+    dict: TypeName.JSON,
+    list: TypeName.JSON,
+    tuple: TypeName.JSON,
+}
+_CONVERSIONS: dict[TypeName, Callable[..., object]] = {
+    TypeName.DECIMAL: digits,
+    TypeName.UUID: str,
+    TypeName.INTERVAL: duration,
+    TypeName.TIMESTAMP: _naive,
+    TypeName.TIMESTAMPTZ: _aware,
+    TypeName.JSON: _json,
+}
+
+
+def type_of(value: object) -> TypeName:
+    """The type that a Python value stands for; text for what is not known."""
+    if isinstance(value, datetime):
+        return TypeName.TIMESTAMP if value.tzinfo is None else TypeName.TIMESTAMPTZ
+    return _PYTHON_TYPES.get(type(value), TypeName.TEXT)
+
+
+def reader_of(name: str, type_name: TypeName, *, hint: str | None = None) -> Reader:
+    """The reader of a column whose driver gives Python's own type for `type_name`."""
+    accepts = {python for python, known in _PYTHON_TYPES.items() if known == type_name}
+    if type_name in {TypeName.TIMESTAMP, TypeName.TIMESTAMPTZ}:
+        accepts = {datetime}
+    return Reader(
+        column=Column(name, ColumnType(type_name)),
+        arrow=CARRIERS[type_name],
+        accepts=frozenset(accepts),
+        convert=_CONVERSIONS.get(type_name),
+        hint=hint,
+    )
+
+
+def digits_reader(name: str, column_type: ColumnType, *, hint: str | None = None) -> Reader:
+    """The reader of integers, decimals and floats that are carried as their digits."""
+    return Reader(
+        column=Column(name, column_type),
+        arrow=pa.string(),
+        accepts=frozenset({int, float, Decimal}) if column_type.name == TypeName.DECIMAL else frozenset({int}),
+        convert=digits,
+        hint=hint,
+    )
+
+
+# --- many rows -----------------------------------------------------------------------------------
+
+
+def first_values(rows: Sequence[Sequence[object]], width: int) -> list[object]:
+    """The first value of each column that is not NULL, None where there is none."""
+    return [next((row[index] for row in rows if row[index] is not None), None) for index in range(width)]
+
+
+def batch_of(readers: Sequence[Reader], rows: Sequence[Sequence[object]], first_row: int) -> pa.RecordBatch:
+    """The batch of `rows`. Raises UnwritableValue for a value that does not fit its column."""
+    columns = zip(*rows, strict=True)
+    arrays = [reader.array(values, first_row) for reader, values in zip(readers, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, [reader.column.name for reader in readers])
+
+
+def stream(
+    readers: Sequence[Reader], first: Sequence[Sequence[object]], fetch: Callable[[int], Sequence[Sequence[object]]]
+) -> Iterator[pa.RecordBatch]:
+    """The batches of `first` and of what `fetch(rows)` gives, each of about BATCH_BYTES; nothing fetched ends it."""
+    row, rows = 1, first
+    while rows:
+        batch = batch_of(readers, rows, row)
+        row += len(rows)
+        size = next_size(len(rows), batch.nbytes)
+        del rows
+        yield batch
+        del batch
+        rows = fetch(size)
+
+
+MAX_ROWS = 20_000
+FIRST_ROWS = 1_000
+
+
+def next_size(rows: int, size_bytes: int) -> int:
+    """How many rows to fetch next, after `rows` rows took `size_bytes`."""
+    fitting = BATCH_BYTES * rows // max(size_bytes, 1)
+    return max(1, min(fitting, rows * 4, MAX_ROWS))
+
+
+# --- dates ---------------------------------------------------------------------------------------
+
+_FIRST_DAY, _LAST_DAY = (date(1, 1, 1) - date(1970, 1, 1)).days, (date(9999, 12, 31) - date(1970, 1, 1)).days
+_DAY_US = 86_400_000_000
+
+
+def check_dates(array: pa.Array, column: str, first_row: int) -> None:
+    """Raise UnwritableValue for the first date or timestamp outside of the years 1 to 9999, infinities included."""
+    if pa.types.is_date32(array.type):
+        ticks, low, high = array.view(pa.int32()), _FIRST_DAY, _LAST_DAY
+    else:
+        ticks, low, high = array.view(pa.int64()), _FIRST_DAY * _DAY_US, (_LAST_DAY + 1) * _DAY_US - 1
+    bounds = pc.min_max(ticks).as_py()
+    if bounds["min"] is None or (low <= bounds["min"] and bounds["max"] <= high):
+        return
+    outside = pc.or_(pc.less(ticks, low), pc.greater(ticks, high))
+    row = first_row + pc.index(outside, True).as_py()
+    raise unwritable(
+        column,
+        row,
+        "the date is infinite or outside of the years 1 to 9999",
+        hint="turn it into NULL or a date of the calendar in the query",
+    )

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from batchxfer.databases._backend import Backend
+
+
+class MysqlBackend(Backend):
+    pass

@@ -1,0 +1,183 @@
+"""SQLite: a file opened for reading only, whose values carry their type one by one.
+
+A column has no type of its own in a result: the storage class of its values decides. Where the rows do not fit into the
+first fetch, one pass over the query (in the same transaction) finds which classes each column has, so that the type does not
+depend on which row comes first. Integers beside reals are carried as decimals: each keeps its own digits. Any other mix is an
+error at the first row that differs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import suppress
+from datetime import date, datetime
+from datetime import time as clock_time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import sqlalchemy as sa
+
+from batchxfer import sql
+from batchxfer.databases._backend import Backend, Opened, original
+from batchxfer.databases._canonical import Reader, digits_reader, reader_of
+from batchxfer.errors import BatchxferError, DatabaseUnavailable, PermanentError, QueryError, UnwritableValue
+from batchxfer.model import ColumnType, ParameterValue, TypeName
+
+_CLASSES = {
+    "integer": TypeName.INTEGER,
+    "real": TypeName.FLOAT,
+    "text": TypeName.TEXT,
+    "blob": TypeName.BYTES,
+}
+_CLASS_OF = {int: "integer", float: "real", str: "text", bytes: "blob"}
+_NUMBERS = frozenset({"integer", "real"})
+_HINT = "cast the column to one type in the query, as in CAST(amount AS TEXT)"
+_GONE = ("unable to open", "locked", "busy", "disk i/o", "interrupted", "schema has changed", "out of memory")
+_STEPS = 10_000
+"""Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
+
+
+class SqliteBackend(Backend):
+    dialect = sql.SQLITE
+
+    def make_engine(self) -> sa.Engine:
+        return sa.create_engine("sqlite://", poolclass=sa.NullPool, creator=self._open)
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._uri(),
+            uri=True,
+            timeout=self.options.connect_timeout.total_seconds(),
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _uri(self) -> str:
+        database = (self.url.database or "").removeprefix("file:")
+        if database in {"", ":memory:"}:
+            return "file::memory:"
+        options = {key: value for key, value in self.url.query.items() if key not in {"mode", "uri"}}
+        return f"file:{quote(database)}?{urlencode({**options, 'mode': 'ro'})}"
+
+    def begin(self, connection: sa.Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        ends = time.monotonic() + self.options.statement_timeout.total_seconds()
+        driver.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+        driver.execute("BEGIN")
+
+    def cancel(self, opened: Opened) -> None:
+        opened.cursor.close()
+
+    # values
+
+    def value(self, value: ParameterValue) -> object:
+        """Dates and times as the text that SQLite's own functions write; decimals as numbers, where that is exact."""
+        plain = super().value(value)
+        if isinstance(plain, datetime):
+            return plain.isoformat(" ")
+        if isinstance(plain, date | clock_time):
+            return plain.isoformat()
+        if isinstance(plain, Decimal):
+            return _number(plain)
+        return plain
+
+    def readers(self, opened: Opened) -> list[Reader]:
+        classes = _classes_seen(opened) if opened.complete else _classes_scanned(opened)
+        declared = _declared_types(opened) if not all(classes) else [TypeName.TEXT] * len(classes)
+        return [
+            _reader(name, found, first, empty)
+            for name, found, first, empty in zip(opened.names, classes, _first_classes(opened), declared, strict=True)
+        ]
+
+    # errors
+
+    def failed(self, exc: BaseException) -> BatchxferError:
+        first = original(exc)
+        text = str(first)
+        if "Could not decode to UTF-8" in text:
+            return UnwritableValue(self.says(first), hint="the text is not UTF-8: cast it to BLOB in the query")
+        if text == "interrupted":
+            return DatabaseUnavailable(
+                self.says("the query took longer than statement_timeout"), hint="raise statement_timeout"
+            )
+        if any(word in text.lower() for word in _GONE):
+            return DatabaseUnavailable(self.says(first))
+        if isinstance(first, sqlite3.OperationalError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+            return QueryError(self.says(first))
+        return PermanentError(self.says(first))
+
+    def refused(self, exc: BaseException) -> BatchxferError:
+        path = Path(self.url.database or "")
+        if not path.exists():
+            return DatabaseUnavailable(self.says(f"no file {path}"), hint="check the url; the file is never created")
+        return self.failed(exc)
+
+
+def _number(value: Decimal) -> object:
+    if value == value.to_integral_value() and abs(value) < 2**63:
+        return int(value)
+    if not value.is_finite() or Decimal(repr(float(value))) != value:
+        raise QueryError(f"SQLite has no exact number for the parameter value {value}", hint="pass it as text")
+    return float(value)
+
+
+# --- which storage classes a column has -----------------------------------------------------------
+
+
+def _classes_seen(opened: Opened) -> list[frozenset[str]]:
+    width = range(len(opened.names))
+    return [frozenset(_CLASS_OF[type(row[i])] for row in opened.first if row[i] is not None) for i in width]
+
+
+def _first_classes(opened: Opened) -> list[str | None]:
+    width = range(len(opened.names))
+    return [next((_CLASS_OF[type(row[i])] for row in opened.first if row[i] is not None), None) for i in width]
+
+
+def _classes_scanned(opened: Opened) -> list[frozenset[str]]:
+    """The classes of all rows, by one more pass: the least and the greatest name tell all that matters."""
+    columns = [f"c{number}" for number in range(len(opened.names))]
+    extremes = ", ".join(f"{end}(nullif(typeof({column}), 'null'))" for column in columns for end in ("min", "max"))
+    text = f"WITH q({', '.join(columns)}) AS (\n{opened.text}\n) SELECT {extremes} FROM q"  # noqa: S608
+    row = _driver(opened).execute(text, opened.arguments).fetchone()
+    pairs = zip(row[0::2], row[1::2], strict=True)
+    return [frozenset(name for name in pair if name is not None) for pair in pairs]
+
+
+def _declared_types(opened: Opened) -> list[TypeName]:
+    """What the tables declare, for columns of a result without any value."""
+    types = [TypeName.TEXT] * len(opened.names)
+    with suppress(sqlite3.Error):
+        _driver(opened).execute(f"CREATE TEMP VIEW batchxfer_result AS\n{sql.bind(opened.source, lambda _: 'NULL')}")
+        found = _driver(opened).execute("PRAGMA temp.table_info(batchxfer_result)").fetchall()
+        types = [_affinity(str(row[2])) for row in found]
+    return types
+
+
+def _affinity(declared: str) -> TypeName:
+    """SQLite's rules for the affinity of a declared type, as a column's type."""
+    text = declared.upper()
+    if "INT" in text:
+        return TypeName.INTEGER
+    if any(word in text for word in ("CHAR", "CLOB", "TEXT")) or not text:
+        return TypeName.TEXT
+    if "BLOB" in text:
+        return TypeName.BYTES
+    if any(word in text for word in ("REAL", "FLOA", "DOUB")):
+        return TypeName.FLOAT
+    return TypeName.DECIMAL if any(word in text for word in ("DEC", "NUM")) else TypeName.TEXT
+
+
+def _reader(name: str, classes: frozenset[str], first: str | None, empty: TypeName) -> Reader:
+    if not classes:
+        return reader_of(name, empty, hint=_HINT)
+    if classes == _NUMBERS:
+        return digits_reader(name, ColumnType(TypeName.DECIMAL), hint=_HINT)
+    return reader_of(name, _CLASSES[first or min(classes)], hint=_HINT)
+
+
+def _driver(opened: Opened) -> Any:
+    return opened.connection.connection.dbapi_connection
