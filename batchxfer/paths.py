@@ -111,13 +111,14 @@ def _sample(job: str, revision: int) -> dict[str, object]:
 def parse_path(text: str, job: str = "job") -> Template:
     """Read a path template of `job`; every path that it can give is right. Raises TemplateError with every problem."""
     template = parse(text, PATH_FIELDS)
-    _refuse(text, [problem for path in sample_paths(template, job) for problem in path_problems(path)])
+    for path in sample_paths(template, job):
+        _refuse(text, list(path_problems(path)))
     return template
 
 
 def sample_paths(template: Template, job: str) -> tuple[str, ...]:
-    """Paths that `template` gives for the first and the highest revision, as long as they come."""
-    return tuple(_with_revision(template, _sample(job, revision)) for revision in (1, HIGHEST_REVISION))
+    """Paths that `template` gives for the highest and the first revision, as long as they come."""
+    return tuple(_with_revision(template, _sample(job, revision)) for revision in (HIGHEST_REVISION, 1))
 
 
 def _refuse(text: str, problems: list[TemplateProblem]) -> None:
