@@ -1,0 +1,70 @@
+"""What templates and queries may know of a run, and the paths that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
+from batchxfer import paths
+from batchxfer.config import Project
+from batchxfer.definitions import EndpointOptions, Job
+from batchxfer.model import Due, FileRole, ParameterValue
+from batchxfer.ports import PlannedDelivery
+
+
+def facts(job: str, due: Due, *, revision: int, run: str, zone: ZoneInfo, endpoint_zone: ZoneInfo) -> dict[str, object]:
+    """The values of a path's names (paths.PATH_FIELDS): slot and interval in the job's zone, slot_local in the endpoint's."""
+    return {
+        "job": job,
+        "slot": due.slot.astimezone(zone),
+        "slot_utc": due.slot.astimezone(UTC),
+        "slot_local": due.slot.astimezone(endpoint_zone),
+        "business_date": due.business_date,
+        "interval_start": due.interval_start.astimezone(zone),
+        "interval_end": due.interval_end.astimezone(zone),
+        "revision": revision,
+        "run": run,
+    }
+
+
+def query_parameters(job: str, due: Due, declared: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    """The values of a query's names: those that always exist, and the job's own."""
+    return {
+        **declared,
+        "job": job,
+        "slot": due.slot,
+        "interval_start": due.interval_start,
+        "interval_end": due.interval_end,
+        "business_date": due.business_date,
+    }
+
+
+def planned_deliveries(project: Project, job: Job, due: Due, *, revision: int, run: str) -> list[PlannedDelivery]:
+    """The deliveries of a run, with the paths of their files in publishing order. Raises paths.PathError."""
+    zone = project.zone_of(job)
+    planned = []
+    for name in job.file.endpoint_names:
+        endpoint_zone = project.config.endpoints[name].timezone
+        values = facts(job.name, due, revision=revision, run=run, zone=zone, endpoint_zone=endpoint_zone)
+        path = paths.render_path(paths.parse_path(job.file.path, job.name), values)
+        planned.append(PlannedDelivery(endpoint=name, files=tuple(_files(job, path))))
+    return planned
+
+
+def _files(job: Job, path: str) -> list[tuple[FileRole, str]]:
+    files = [(FileRole.DATA, path)]
+    for role, template in ((FileRole.CHECKSUM, job.file.checksum_file), (FileRole.DONE, job.file.done_file)):
+        if template is not None:
+            files.append((role, paths.render_sidecar(paths.parse_sidecar(template), path)))
+    return files
+
+
+def given_folders(options: EndpointOptions, path_template: str) -> int | None:
+    """How many leading folders of a path must be there already; None where no folder is ever created."""
+    if options.create_folders == "none":
+        return None
+    if options.create_folders == "all":
+        return 0
+    fixed = paths.fixed_folder(paths.parse_path(path_template))
+    return len(fixed.split("/")) if fixed else 0

@@ -1,0 +1,184 @@
+"""What a person (or a script) may do to a run: run, retry, resend, rerun, release, accept, exclude.
+
+Each takes the run's claim first, so that it cannot race with another worker, and gives the run back as it is then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchxfer.config import Project
+from batchxfer.errors import BusyError, UsageError
+from batchxfer.model import Claim, DeliveryStatus, Due, Evidence, FileStatus, ParameterValue, Run, RunStatus
+from batchxfer.ports import Clock, Ledger
+from batchxfer.runner import Runner
+from batchxfer.worker import Worker
+
+SETTLED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED})
+LEFT_ALONE = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.FAILED, RunStatus.HELD, RunStatus.MISSING})
+STEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """A rerun's outcome beside what was there before, for telling what changed."""
+
+    before: Run
+    after: Run
+
+
+class Operations:
+    """The operations of one project, on one ledger."""
+
+    def __init__(self, project: Project, ledger: Ledger, runner: Runner, worker: Worker, clock: Clock) -> None:
+        self._project = project
+        self._ledger = ledger
+        self._runner = runner
+        self._worker = worker
+        self._clock = clock
+
+    # run
+
+    def run(self, job: str, due: Due, overrides: Mapping[str, ParameterValue], *, wait: bool = False) -> Run:
+        """Bring the slot to its end, as the daemon would. What is delivered, excluded, failed or held is left alone.
+
+        Raises BusyError while another worker has it, unless `wait`; `wait` also stays until a retry is due.
+        """
+        parameters = {**self._project.jobs[job].source.parameters, **overrides}
+        run = self._ledger.ensure_run(job, due, parameters)
+        while run.status not in LEFT_ALONE:
+            try:
+                run = self._once(run)
+            except BusyError:
+                if not wait:
+                    raise
+            if not self._go_on(run, wait):
+                break
+            run = self._ledger.find_run(run.id)
+        return run
+
+    def _once(self, run: Run) -> Run:
+        if self._waits_until(run) is not None:
+            return run
+        with self._worker.claimed(run.id) as claim:
+            self._runner.execute(claim, self._ledger.find_run(run.id))
+        return self._ledger.find_run(run.id)
+
+    def _waits_until(self, run: Run) -> datetime | None:
+        """The instant that the run waits for, where nothing of it is due now."""
+        if run.status is not RunStatus.RETRYING or run.retry_at is None:
+            return None
+        return run.retry_at if run.retry_at > self._ledger.now() else None
+
+    def _go_on(self, run: Run, wait: bool) -> bool:
+        """Whether to look at the run again, after waiting a little."""
+        if not wait or run.status not in (RunStatus.RETRYING, RunStatus.RUNNING):
+            return False
+        until = self._waits_until(run)
+        left = (until - self._ledger.now()).total_seconds() if until else STEP_SECONDS
+        self._clock.sleep(min(max(left, 0.0), STEP_SECONDS))
+        return True
+
+    # one run again
+
+    def retry(self, run: Run) -> Run:
+        """A fresh series of tries for what is not delivered; on held ones it looks again."""
+        with self._worker.claimed(run.id) as claim:
+            self._reopen(claim, self._ledger.find_run(run.id))
+            self._runner.execute(claim, self._ledger.find_run(run.id), anew=True)
+        return self._ledger.find_run(run.id)
+
+    def release(self, run: Run) -> Run:
+        """Send what the guard held."""
+        if run.status is not RunStatus.HELD:
+            raise UsageError(f"run {run.id} is {run.status}, not held: there is nothing to release")
+        with self._worker.claimed(run.id) as claim:
+            self._ledger.release_guard(claim)
+            self._reopen(claim, self._ledger.find_run(run.id))
+            self._runner.execute(claim, self._ledger.find_run(run.id))
+        return self._ledger.find_run(run.id)
+
+    def resend(self, run: Run) -> Run:
+        """The same bytes to the same path: an equal file there stays, what is gone is sent again."""
+        if run.artifact is None or not run.artifact.path.exists():
+            raise UsageError(
+                f"run {run.id} has no artifact to send again"
+                + (f": {run.artifact.path} is gone" if run.artifact else ""),
+                hint=f"query again with: batchxfer rerun {run.id}",
+            )
+        for delivery in run.deliveries:
+            self._runner.check_environment(delivery.endpoint)
+        with self._worker.claimed(run.id) as claim:
+            self._runner.execute(claim, self._ledger.find_run(run.id), resend=True)
+        return self._ledger.find_run(run.id)
+
+    def rerun(self, run: Run, overrides: Mapping[str, ParameterValue]) -> Rerun:
+        """Query again: as a new revision where a byte of the earlier one was published, else in its place."""
+        newest = self._ledger.find_slot(run.job, run.due.slot) or run
+        if newest.id != run.id:
+            raise UsageError(
+                f"run {run.id} is revision {run.revision}, and revision {newest.revision} came after it",
+                hint=f"rerun the newest one: batchxfer rerun {newest.id}",
+            )
+        with self._worker.claimed(run.id) as claim:
+            before = self._ledger.find_run(run.id)
+            if not was_published(before):
+                self._start_over(claim, before, overrides)
+                return Rerun(before=before, after=self._ledger.find_run(self._anew(claim, before).id))
+            after = self._ledger.add_revision(run.id)
+            self._supersede(claim, before, after)
+        with self._worker.claimed(after.id) as claim:
+            self._ledger.set_parameters(claim, {**before.parameters, **overrides})
+            self._anew(claim, after)
+        return Rerun(before=before, after=self._ledger.find_run(after.id))
+
+    def _anew(self, claim: Claim, run: Run) -> Run:
+        return self._runner.execute(claim, self._ledger.find_run(run.id), anew=True)
+
+    def _start_over(self, claim: Claim, run: Run, overrides: Mapping[str, ParameterValue]) -> None:
+        self._reopen(claim, run)
+        self._ledger.drop_artifact(claim)
+        self._ledger.set_parameters(claim, {**run.parameters, **overrides})
+
+    def _supersede(self, claim: Claim, before: Run, after: Run) -> None:
+        """What was not delivered of the earlier revision must not arrive after the newer one."""
+        if any(delivery.status not in SETTLED for delivery in before.deliveries):
+            self._ledger.exclude(claim, f"superseded by revision {after.revision}, run {after.id}")
+
+    def _reopen(self, claim: Claim, run: Run) -> None:
+        for delivery in run.deliveries:
+            if delivery.status not in SETTLED:
+                self._ledger.settle(claim, delivery.id, DeliveryStatus.PENDING)
+
+    # what a person knows
+
+    def accept(self, run: Run, why: str) -> Run:
+        """It did arrive, says a person: recorded as delivered, with their word as the evidence."""
+        with self._worker.claimed(run.id) as claim:
+            current = self._ledger.find_run(run.id)
+            if not current.deliveries:
+                raise UsageError(f"run {run.id} has never been started: there is nothing that could have arrived")
+            for delivery in current.deliveries:
+                if delivery.status not in SETTLED:
+                    evidence = Evidence(how="accepted", detail=why)
+                    self._ledger.settle(claim, delivery.id, DeliveryStatus.DELIVERED, evidence=evidence)
+        return self._ledger.find_run(run.id)
+
+    def exclude(self, run: Run, why: str) -> Run:
+        """Never send it."""
+        if run.status is RunStatus.DELIVERED:
+            raise UsageError(f"run {run.id} is delivered: what has arrived cannot be excluded")
+        with self._worker.claimed(run.id) as claim:
+            self._ledger.exclude(claim, why)
+        return self._ledger.find_run(run.id)
+
+
+def was_published(run: Run) -> bool:
+    """Whether a byte of the run is, or may be, at a final name."""
+    return any(
+        file.status in (FileStatus.PUBLISHING, FileStatus.PUBLISHED) or file.created
+        for delivery in run.deliveries
+        for file in delivery.files
+    )

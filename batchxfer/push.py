@@ -1,0 +1,351 @@
+"""Send, verify, publish, for each file of a delivery: the data, then its checksum file, then its done file.
+
+Each side effect has its intent in the ledger before it and its outcome after it, so that the next attempt can tell what
+happened; `resolve` decides, this module acts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from batchxfer.errors import (
+    AttemptError,
+    FolderMissing,
+    ForeignFile,
+    HeldError,
+    NotSupported,
+    PermanentError,
+    PermissionRefused,
+    ServerError,
+    Vanished,
+)
+from batchxfer.model import Artifact, Delivery, DeliveryFile, Evidence, FileRole, FileStatus
+from batchxfer.paths import temporary_path
+from batchxfer.ports import Progress, Readable, Session
+from batchxfer.resolve import Policy, Seen, Step, resolve
+from batchxfer.spool import VerifyingReader
+
+
+class Recorder(Protocol):
+    """Writes how far a file has come into the ledger; raises OwnershipLost where the run is no longer ours."""
+
+    def __call__(
+        self,
+        role: FileRole,
+        status: FileStatus,
+        *,
+        temp_path: str | None = None,
+        created: bool | None = None,
+        size: int | None = None,
+        sha256: str | None = None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What was agreed with this endpoint.
+
+    `verify` is size, readback or reply; `temp_name` a template of `{name}` and `{attempt}`; `given_folders` the number of
+    leading folders of a path that are never created (None: create none).
+    """
+
+    endpoint: str
+    policy: Policy
+    verify: str = "size"
+    temp_name: str = ".{name}.{attempt}.part"
+    given_folders: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The bytes of one file: those of a local file, or a few that are known."""
+
+    size: int
+    sha256: str
+    path: Path | None = None
+    data: bytes = b""
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Readable]:
+        if self.path is None:
+            yield io.BytesIO(self.data)
+            return
+        try:
+            file = self.path.open("rb")
+        except OSError as exc:
+            raise HeldError(
+                f"the artifact {self.path} cannot be read: {exc.strerror}",
+                hint="bring the file back from a backup and retry, or rerun to query again",
+            ) from exc
+        with file:
+            reader = VerifyingReader(file)
+            yield reader
+            if reader.hexdigest() != self.sha256:
+                raise HeldError(
+                    f"the artifact {self.path} was damaged on this machine: its sha256 is not the recorded {self.sha256}",
+                    hint="bring the file back from a backup and retry, or rerun to query again",
+                )
+
+
+def contents(artifact: Artifact, data_path: str) -> dict[FileRole, Content]:
+    """What each file of a delivery holds."""
+    line = f"{artifact.sha256}  {data_path.rpartition('/')[2]}\n".encode()
+    return {
+        FileRole.DATA: Content(size=artifact.bytes, sha256=artifact.sha256, path=artifact.path),
+        FileRole.CHECKSUM: Content(size=len(line), sha256=hashlib.sha256(line).hexdigest(), data=line),
+        FileRole.DONE: Content(size=0, sha256=hashlib.sha256(b"").hexdigest()),
+    }
+
+
+def deliver(
+    session: Session,
+    delivery: Delivery,
+    artifact: Artifact,
+    agreement: Agreement,
+    record: Recorder,
+    *,
+    attempt: str,
+    resend: bool = False,
+    progress: Progress | None = None,
+) -> Evidence:
+    """Bring every file of `delivery` to its final name, and say how the data file was proven.
+
+    Raises AttemptError and OwnershipLost. May be called again after either, with the delivery as the ledger has it then.
+    """
+    texts = contents(artifact, delivery.path)
+    proofs = []
+    for file in delivery.files:
+        publisher = Publisher(session, file, texts[file.role], agreement, record, attempt)
+        proofs.append(publisher.publish(resend=resend, progress=progress if file.role is FileRole.DATA else None))
+    how, detail = proofs[0]
+    return Evidence(how=how, detail=detail, server_key=session.server_key)
+
+
+Proof = tuple[str, str | None]
+
+
+class Publisher:
+    """Brings one file to its final name."""
+
+    def __init__(
+        self,
+        session: Session,
+        file: DeliveryFile,
+        content: Content,
+        agreement: Agreement,
+        record: Recorder,
+        attempt: str,
+    ) -> None:
+        self._session = session
+        self._file = file
+        self._content = content
+        self._agreement = agreement
+        self._record = record
+        self._attempt = attempt
+
+    def publish(self, *, resend: bool, progress: Progress | None) -> Proof:
+        step = self._look(resend=resend)
+        if step is Step.NOTHING:
+            return self._agreement.verify, None
+        if step in (Step.SEND, Step.SEND_OVER):
+            return self._send(progress, over=step is Step.SEND_OVER)
+        if step is Step.RENAME:
+            return self._rename(self._file.temp_path or "", self._agreement.verify)
+        if step is Step.COMPARE:
+            return self._compare("equal" if self._file.status is FileStatus.PUBLISHED else "looked")
+        if step is Step.INFER:
+            self._published()
+            return "inferred", "temporary and final name were both gone, and this partner takes files at once"
+        raise self._held(step)
+
+    # looking
+
+    def _look(self, *, resend: bool) -> Step:
+        file = self._file
+        if file.status is FileStatus.PUBLISHED and not resend:
+            return Step.NOTHING
+        temporary = self._seen(file.temp_path) if file.status is FileStatus.PUBLISHING else Seen.ABSENT
+        return resolve(
+            file.status,
+            temporary,
+            self._seen(file.path),
+            self._agreement.policy,
+            created=file.created,
+            resend=resend,
+        )
+
+    def _seen(self, path: str | None) -> Seen:
+        if path is None:
+            return Seen.ABSENT
+        try:
+            return Seen.ABSENT if self._session.stat(path) is None else Seen.THERE
+        except FolderMissing:
+            return Seen.ABSENT
+        except (PermissionRefused, NotSupported):
+            if self._agreement.verify != "reply":
+                raise
+            return Seen.UNKNOWN
+
+    def _held(self, step: Step) -> HeldError:
+        place = f"endpoint {self._agreement.endpoint!r}: {self._file.path}"
+        if step is Step.HOLD_FOREIGN:
+            return ForeignFile(
+                f"{place} is there already, and it is not ours",
+                hint="have it moved away and retry, or rerun under a new name; on_exists = 'replace' overwrites",
+            )
+        if step is Step.HOLD_VANISHED:
+            return Vanished(
+                f"{place}: the temporary name {self._file.temp_path} and the final name are both gone, "
+                "so the file was taken, or deleted, while it was published",
+                hint="ask the partner: if it arrived, accept; if not, resend. "
+                "For a partner who takes files at once set vanished = 'delivered'",
+            )
+        return HeldError(
+            f"{place}: this server lets nobody look, so it is not known whether the last rename happened",
+            hint="ask the partner: if it arrived, accept; if not, exclude and rerun",
+        )
+
+    def _compare(self, how: str) -> Proof:
+        digest, size = hashlib.sha256(), 0
+        try:
+            for piece in self._session.read(self._file.path):
+                digest.update(piece)
+                size += len(piece)
+        except (PermissionRefused, NotSupported) as exc:
+            raise HeldError(
+                f"{exc.message}. A file is at its final name, and it cannot be read back to see whether it is ours",
+                hint="ask the partner: if it arrived, accept; if not, have it moved away and retry",
+            ) from exc
+        if digest.hexdigest() != self._content.sha256:
+            raise ForeignFile(
+                f"endpoint {self._agreement.endpoint!r}: at {self._file.path} is another file "
+                f"({size:,} bytes, sha256 {digest.hexdigest()}; ours has {self._content.size:,} and {self._content.sha256})",
+                hint="have it moved away and retry, or rerun under a new name",
+            )
+        if self._file.temp_path is not None:
+            self._forget(self._file.temp_path)
+        self._published()
+        return how, f"read back at {self._file.path}: {size:,} bytes, the same sha256"
+
+    # sending
+
+    def _send(self, progress: Progress | None, *, over: bool) -> Proof:
+        if self._file.status is FileStatus.SENDING and self._file.temp_path is not None:
+            self._forget(self._file.temp_path)
+        if self._agreement.policy.direct:
+            return self._send_directly(progress, over=over)
+        temporary = temporary_path(self._agreement.temp_name, self._file.path, self._attempt)
+        self._record(self._file.role, FileStatus.SENDING, temp_path=temporary)
+        try:
+            self._upload(temporary, exclusive=True, created=None, progress=progress)
+            how = self._verify(temporary)
+        except AttemptError:
+            self._drop(temporary)
+            raise
+        return self._rename(temporary, how)
+
+    def _send_directly(self, progress: Progress | None, *, over: bool) -> Proof:
+        path, exclusive = self._file.path, not over and not self._agreement.policy.replace
+        self._record(self._file.role, FileStatus.SENDING)
+        created = (lambda: self._record(self._file.role, FileStatus.SENDING, created=True)) if exclusive else None
+        self._upload(path, exclusive=exclusive, created=created, progress=progress)
+        how = self._verify(path)
+        self._published()
+        return how, "written directly to its final name"
+
+    def _upload(self, path: str, *, exclusive: bool, created: object, progress: Progress | None) -> None:
+        try:
+            self._upload_once(path, exclusive, created, progress)
+        except FolderMissing:
+            if not self._make_folders(path):
+                raise
+            self._upload_once(path, exclusive, created, progress)
+
+    def _upload_once(self, path: str, exclusive: bool, created: object, progress: Progress | None) -> None:
+        with self._content.open() as content:
+            self._session.upload(
+                path,
+                content,
+                exclusive=exclusive,
+                created=created if callable(created) else None,
+                progress=progress,
+            )
+
+    def _make_folders(self, path: str) -> bool:
+        given = self._agreement.given_folders
+        folders = path.split("/")[:-1]
+        if given is None or len(folders) <= given:
+            return False
+        for depth in range(given + 1, len(folders) + 1):
+            self._session.make_folder("/".join(folders[:depth]))
+        return True
+
+    def _verify(self, path: str) -> str:
+        how = self._agreement.verify
+        if how == "readback":
+            digest = hashlib.sha256()
+            for piece in self._session.read(path):
+                digest.update(piece)
+            if digest.hexdigest() != self._content.sha256:
+                raise self._damaged(path, f"the server gives back other bytes (sha256 {digest.hexdigest()})")
+        elif how == "size":
+            self._verify_size(path)
+        return how
+
+    def _verify_size(self, path: str) -> None:
+        seen = self._session.stat(path)
+        if seen is None:
+            if self._agreement.policy.direct:
+                self._taken_at_once(path)
+                return
+            raise self._damaged(path, "it is gone right after it was written")
+        if seen.size != self._content.size:
+            raise self._damaged(path, f"the server has {seen.size:,} bytes")
+
+    def _taken_at_once(self, path: str) -> None:
+        if not self._agreement.policy.taken_at_once:
+            raise Vanished(
+                f"endpoint {self._agreement.endpoint!r}: {path} is gone right after it was written",
+                hint="ask the partner: if it arrived, accept; for a partner who takes files at once "
+                "set vanished = 'delivered'",
+            )
+
+    def _damaged(self, path: str, what: str) -> ServerError:
+        return ServerError(
+            f"endpoint {self._agreement.endpoint!r}: {path} did not arrive whole: "
+            f"{self._content.size:,} bytes were sent, and {what}",
+            hint="nothing was published; it is sent anew",
+        )
+
+    # publishing
+
+    def _rename(self, temporary: str, how: str) -> Proof:
+        self._record(self._file.role, FileStatus.PUBLISHING, temp_path=temporary)
+        change = self._session.replace if self._agreement.policy.replace else self._session.rename
+        try:
+            change(temporary, self._file.path)
+        except (PermissionRefused, NotSupported) as exc:
+            raise type(exc)(f"{exc.message}. The file was uploaded and left at {temporary}", hint=exc.hint) from exc
+        self._published()
+        return how, None
+
+    def _published(self) -> None:
+        self._record(self._file.role, FileStatus.PUBLISHED, size=self._content.size, sha256=self._content.sha256)
+
+    def _forget(self, temporary: str) -> None:
+        """Take away what an earlier attempt left, while the ledger still knows its name: a link that breaks here is an
+        error, a server that forbids it is not."""
+        with contextlib.suppress(PermanentError):
+            self._session.remove(temporary)
+
+    def _drop(self, temporary: str) -> None:
+        """Take away a temporary file of ours; one that cannot be taken away does no harm."""
+        if self._session.alive:
+            with contextlib.suppress(AttemptError):
+                self._session.remove(temporary)

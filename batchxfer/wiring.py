@@ -1,0 +1,176 @@
+"""Names in the configuration → adapters: the only place that finds them.
+
+An adapter is the module of the value in the TOML: `kind = "json-lines"` is batchxfer.codec.json_lines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+from batchxfer import config
+from batchxfer.connections import Connections
+from batchxfer.credentials import resolve
+from batchxfer.definitions import DatabaseOptions, FormatOptions, SecretRef
+from batchxfer.errors import HeldError
+from batchxfer.model import Column
+from batchxfer.ports import Clock, Codec, Endpoint, Ledger, Source
+
+if TYPE_CHECKING:
+    from batchxfer.operations import Operations
+    from batchxfer.runner import Listener, Runner
+
+POSTGRESQL_SCHEMES = ("postgresql", "postgres")
+
+
+def module_name(value: str) -> str:
+    """The module of a value in the TOML."""
+    return value.replace("-", "_")
+
+
+def names(package: str) -> list[str]:
+    """The values that name a module of `package` (codec, endpoints), sorted."""
+    folder = importlib.import_module(f"batchxfer.{package}")
+    modules = (module.name for module in pkgutil.iter_modules(folder.__path__) if not module.name.startswith("_"))
+    return sorted(name.replace("_", "-") for name in modules)
+
+
+def adapter(package: str, value: str) -> ModuleType:
+    return importlib.import_module(f"batchxfer.{package}.{module_name(value)}")
+
+
+def option_models() -> config.OptionModels:
+    """The adapters' own option models, for config.load."""
+    return config.OptionModels(
+        formats={name: adapter("codec", name).Options for name in names("codec")},
+        endpoints={name: adapter("endpoints", name).Options for name in names("endpoints")},
+    )
+
+
+def load_project(path: Path) -> config.Project:
+    """The project of the configuration file `path`. Raises ConfigError with every problem."""
+    return config.load(path, option_models())
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The adapters of one project, made when they are asked for."""
+
+    project: config.Project
+
+    def source(self, name: str) -> Source:
+        options = self.project.config.databases.get(name)
+        if options is None:
+            raise HeldError(f"database {name!r} is no longer in config.toml", hint="bring it back, then retry")
+        url = self.database_url(options)
+        scheme = url.partition(":")[0].partition("+")[0]
+        module = adapter("databases", "postgresql" if scheme in POSTGRESQL_SCHEMES else "sqlalchemy")
+        password = resolve(options.password, self.project.folder) if options.password else None
+        return cast(Source, module.Source(name, options, url=url, password=password))
+
+    def database_url(self, options: DatabaseOptions) -> str:
+        if isinstance(options.url, SecretRef):
+            return resolve(options.url, self.project.folder).reveal()
+        return options.url
+
+    def codec(self, options: FormatOptions, columns: tuple[Column, ...]) -> Codec:
+        return cast(Codec, adapter("codec", options.kind).Codec(options, columns))
+
+    def format(self, text: str) -> FormatOptions:
+        import orjson
+
+        keys = orjson.loads(text)
+        return cast(FormatOptions, adapter("codec", keys["kind"]).Options.model_validate(keys))
+
+    def endpoint(self, name: str) -> Endpoint:
+        options = self.project.config.endpoints[name]
+        return cast(Endpoint, adapter("endpoints", options.protocol).Endpoint(name, options, self.project.folder))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """A project with its ledger open: what a command works with."""
+
+    project: config.Project
+    ledger: Ledger
+    toolbox: Toolbox
+    connections: Connections
+    clock: Clock
+    environment: str | None
+    listener: Listener | None = None
+
+    @cached_property
+    def runner(self) -> Runner:
+        from batchxfer.runner import Runner
+
+        return Runner(
+            self.project,
+            self.ledger,
+            self.toolbox,
+            self.connections,
+            self.clock,
+            environment=self.environment,
+            listener=self.listener,
+        )
+
+    @cached_property
+    def operations(self) -> Operations:
+        from batchxfer.operations import Operations
+        from batchxfer.worker import Worker
+
+        worker = Worker(self.ledger, self.ledger.owner)
+        return Operations(self.project, self.ledger, self.runner, worker, self.clock)
+
+
+@contextmanager
+def workplace(
+    project: config.Project, clock: Clock, *, create: bool, listener: Listener | None = None
+) -> Iterator[Workplace | None]:
+    """Open the project's ledger; None where a new project has none yet and `create` is false.
+
+    `create` makes the ledger of a new project, and never one where a ledger was: LedgerError says so.
+    """
+    ledger = open_ledger(project, clock, create=create)
+    if ledger is None:
+        yield None
+        return
+    toolbox = Toolbox(project)
+    try:
+        with Connections(toolbox.endpoint) as connections:
+            yield Workplace(
+                project=project,
+                ledger=ledger,
+                toolbox=toolbox,
+                connections=connections,
+                clock=clock,
+                environment=environment(project),
+                listener=listener,
+            )
+    finally:
+        ledger.close()
+
+
+def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledger | None:
+    from batchxfer.ledger.opening import open_ledger as opened
+
+    password = project.config.ledger_password
+    return opened(
+        project.ledger_url,
+        resolve(password, project.folder) if password else None,
+        spool=project.spool,
+        clock=clock,
+        create=create,
+    )
+
+
+def environment(project: config.Project) -> str | None:
+    """What this machine calls itself, stripped; None where nothing is said."""
+    said = project.config.environment
+    return resolve(said, project.folder).reveal().strip() if said else None
