@@ -1,0 +1,75 @@
+# make demo    the whole way on this machine: a shop, a partner's SFTP server, the example project
+# make test    every test          make check   format, lint, types, floors
+# Each makes .venv itself, from the locked packages; all it needs is Python 3.11 or newer (PYTHON=… names one).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+ifneq ($(shell command -v uv 2>/dev/null),)
+make_venv = uv venv --quiet --python "$(PYTHON)" $(VENV)
+install = uv pip install --quiet --python $(BIN)/python
+else
+make_venv = "$(PYTHON)" -m venv $(VENV)
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+RUN_READY := $(VENV)/.ready-run
+TEST_READY := $(VENV)/.ready-test
+install_project = $(install) --no-deps --no-build-isolation --editable .
+
+.PHONY: help demo test check format lock clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+
+demo: $(RUN_READY)
+	@$(BIN)/batchxfer demo
+
+# Two processes; the tests of one module or class stay together, so that a server is started once.
+test: $(TEST_READY)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+
+check: $(TEST_READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_floors.py
+
+format: $(TEST_READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "batchxfer needs Python 3.11 or newer, and none was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making $(VENV) with $$("$(PYTHON)" --version) …"
+	@$(make_venv) || { rm -rf $(VENV); echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(RUN_READY): requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the locked packages …"
+	@$(install) --require-hashes -r requirements/run.txt
+	@$(install_project)
+	@touch $@
+
+$(TEST_READY): requirements/test.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the locked packages, those for tests too …"
+	@$(install) --require-hashes -r requirements/test.txt
+	@$(install_project)
+	@touch $(RUN_READY) $@
+
+# Newer packages: locks for every supported Python and platform, with hashes and without the address of an index.
+lock: $(TEST_READY)
+	$(install) uv
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) -o requirements/run.txt pyproject.toml requirements/build.in
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) -o requirements/test.txt -c requirements/run.txt \
+		--extra mysql --group test --group check pyproject.toml requirements/build.in
+
+LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock"
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
