@@ -137,7 +137,7 @@ _D = DeliveryStatus
 _STOPS = frozenset({_D.RETRYING, _D.FAILED, _D.HELD, _D.EXCLUDED})
 
 DELIVERY_MOVES: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
-    _D.PENDING: _STOPS | {_D.SENDING, _D.PUBLISHING, _D.DELIVERED},
+    _D.PENDING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
     _D.RETRYING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
     _D.SENDING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
     _D.PUBLISHING: _STOPS | {_D.PENDING, _D.SENDING, _D.PUBLISHING, _D.DELIVERED},
@@ -146,6 +146,16 @@ DELIVERY_MOVES: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.EXCLUDED: frozenset({_D.PENDING}),
     # Only `resend` leaves delivered: the same bytes to the same path.
     _D.DELIVERED: frozenset({_D.DELIVERED, _D.SENDING, _D.RETRYING, _D.FAILED, _D.HELD}),
+}
+
+_F = FileStatus
+
+FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
+    # Nothing is published that was not begun: `sending` records the temporary name first.
+    _F.PENDING: frozenset({_F.PENDING, _F.SENDING, _F.PUBLISHED}),
+    _F.SENDING: frozenset(_F),
+    _F.PUBLISHING: frozenset(_F),
+    _F.PUBLISHED: frozenset(_F) - {_F.PUBLISHING},
 }
 
 _RUN_ORDER = (
@@ -189,6 +199,17 @@ class Due:
     def __post_init__(self) -> None:
         for name in ("slot", "interval_start", "interval_end"):
             object.__setattr__(self, name, utc(getattr(self, name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """How far a job was planned: every slot up to and with `planned_until` is in the ledger, and the last interval ended at
+    `interval_end` (None before the first)."""
+
+    job: str
+    first_seen: datetime
+    planned_until: datetime
+    interval_end: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
