@@ -1,0 +1,212 @@
+"""Reads from PostgreSQL: ADBC gives columns, PostgreSQL itself writes what ADBC does not read well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pyarrow as pa
+from adbc_driver_manager import Error as AdbcError
+from adbc_driver_postgresql import StatementOptions, dbapi
+from psycopg import conninfo
+from psycopg.sql import Literal
+
+from batchxfer import sql
+from batchxfer.databases._canonical import BATCH_BYTES, unwritable
+from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
+from batchxfer.databases._postgresql_errors import failed, refused
+from batchxfer.errors import BatchxferError, NotSupported, QueryError
+from batchxfer.model import Column
+from batchxfer.ports import Query
+
+if TYPE_CHECKING:
+    from batchxfer.credentials import Secret
+    from batchxfer.definitions import DatabaseOptions
+
+_DRIVER_ERRORS = (AdbcError, OSError, pa.ArrowException)
+_LONGEST = timedelta(milliseconds=2**31 - 1)
+_LINK = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+    "fallback_application_name": "batchxfer",
+}
+
+
+class Source:
+    """One PostgreSQL database of the configuration, as ports.Source says. Each `read` has its own connection."""
+
+    def __init__(self, name: str, options: DatabaseOptions, *, url: str, password: Secret | None) -> None:
+        self.name = name
+        self.options = options
+        self._url = url
+        self._password = password
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[Rows]:
+        text = _bound(query)
+        with closing(self._connect()) as connection, closing(connection.cursor()) as cursor:
+            rows = self._run(cursor, text)
+            try:
+                yield rows
+            finally:
+                rows.close()
+
+    # session
+
+    def _connect(self) -> Any:
+        try:
+            connection = dbapi.connect(self._conninfo(), autocommit=True)
+        except _DRIVER_ERRORS as exc:
+            raise refused(self.name, exc) from exc
+        return connection
+
+    def _conninfo(self) -> str:
+        scheme, colon, rest = self._url.partition(":")
+        link = {**_LINK, "connect_timeout": str(max(2, round(self.options.connect_timeout.total_seconds())))}
+        if self._password is not None:
+            link["password"] = self._password.reveal()
+        try:
+            said = conninfo.conninfo_to_dict(f"postgresql{colon}{rest}")
+            return conninfo.make_conninfo(
+                "", **{**link, **said, "password": link.get("password", said.get("password"))}
+            )
+        except psycopg.ProgrammingError:
+            # The driver's words may repeat a part of the url, and that may be secret.
+            raise NotSupported(f"database {self.name!r}: PostgreSQL does not understand the url ({scheme}:…)") from None
+
+    def _settings(self) -> dict[str, str]:
+        timeout = min(self.options.statement_timeout, _LONGEST)
+        return {
+            "default_transaction_read_only": "on",
+            "statement_timeout": str(max(1, round(timeout.total_seconds() * 1000))),
+            "TimeZone": self.options.timezone.key,
+            "client_encoding": "UTF8",
+            "client_min_messages": "error",
+            "standard_conforming_strings": "on",
+            "DateStyle": "ISO, YMD",
+            "IntervalStyle": "iso_8601",
+            "extra_float_digits": "3",
+            "bytea_output": "hex",
+            "xmlbinary": "base64",
+        }
+
+    def _run(self, cursor: Any, text: str) -> Rows:
+        unchecked = self._begin(cursor)
+        columns = self._describe(cursor, text)
+        if not columns:
+            raise QueryError(f"database {self.name!r}: the query gives no columns", hint="write one SELECT")
+        statement = wrapped(text, columns)
+        try:
+            cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: BATCH_BYTES})
+            cursor.execute(statement)
+        except _DRIVER_ERRORS as exc:
+            raise self._unread(failed(self.name, exc, statement, lines_before=1), exc) from exc
+        return Rows(self.name, cursor, columns, validate=unchecked)
+
+    def _unread(self, error: BatchxferError, exc: BaseException) -> BatchxferError:
+        """A statement that is good by itself and bad in FROM is no query."""
+        if getattr(exc, "sqlstate", None) not in {"42601", "0A000"}:
+            return error
+        why = "the statement cannot be read from: it is not a SELECT, or it changes data"
+        return QueryError(f"database {self.name!r}: {why}", hint="write one SELECT; sources only read")
+
+    def _begin(self, cursor: Any) -> bool:
+        """Settle the session and begin the one transaction; whether the server leaves text unchecked."""
+        settings = ", ".join(
+            f"set_config({_literal(key)}, {_literal(value)}, false)" for key, value in self._settings().items()
+        )
+        try:
+            cursor.execute(f"SELECT {settings}, current_setting('server_encoding') AS encoding")
+            encoding = cursor.fetchone()[-1]
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        except _DRIVER_ERRORS as exc:
+            raise failed(self.name, exc, "") from exc
+        return bool(encoding == "SQL_ASCII")
+
+    def _describe(self, cursor: Any, text: str) -> list[Asked]:
+        try:
+            return asked(cursor.adbc_execute_schema(text))
+        except _DRIVER_ERRORS as exc:
+            raise failed(self.name, exc, text) from exc
+
+
+class Rows:
+    """The rows of one query, as ports.Rows says."""
+
+    def __init__(self, name: str, cursor: Any, asked_columns: list[Asked], *, validate: bool) -> None:
+        self._name = name
+        self._cursor = cursor
+        self._asked = asked_columns
+        self._validate = validate
+        self._finished = False
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(ask.column for ask in self._asked)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        row = 1
+        names = [ask.column.name for ask in self._asked]
+        for batch in self._batches():
+            if batch.num_rows:
+                arrays = [ask.array(array, row) for ask, array in zip(self._asked, batch.columns, strict=True)]
+                if self._validate:
+                    self._check_text(arrays, row)
+                row += batch.num_rows
+                yield pa.RecordBatch.from_arrays(arrays, names)
+
+    def close(self) -> None:
+        """Cancel the query where it has not ended."""
+        if not self._finished:
+            with suppress(*_DRIVER_ERRORS):
+                self._cursor.adbc_cancel()
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        # The reader beneath fetch_record_batch() is the one that keeps the server's error code.
+        reader = iter(self._cursor._results.reader)
+        while True:
+            try:
+                batch = next(reader, None)
+            except _DRIVER_ERRORS as exc:
+                self._finished = True
+                raise failed(self._name, exc, "") from exc
+            if batch is None:
+                self._finished = True
+                return
+            yield batch
+
+    def _check_text(self, arrays: list[pa.Array], first_row: int) -> None:
+        for ask, array in zip(self._asked, arrays, strict=True):
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid as exc:
+                why = f"in the rows from {first_row} on, text is not UTF-8"
+                raise unwritable(ask.column.name, first_row, why, hint="the database has no encoding") from exc
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+def _bound(query: Query) -> str:
+    text = sql.one_statement(query.text, sql.POSTGRESQL)
+
+    def place(name: str) -> str:
+        if name not in query.parameters:
+            raise QueryError(f"the query's parameter :{name} has no value", hint=f"add {name} to [source] parameters")
+        return _literal(query.parameters[name])
+
+    return sql.bind(text, place, sql.POSTGRESQL)
+
+
+def _literal(value: object) -> str:
+    """`value` as a typed literal; bound parameters would make the driver keep the whole result in memory."""
+    try:
+        text = Literal(value).as_string(None).strip()
+    except psycopg.Error as exc:
+        raise QueryError(f"a parameter's value cannot be passed to PostgreSQL: {exc}") from exc
+    return f"({text})" if text.startswith("-") else text
