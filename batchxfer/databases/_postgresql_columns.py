@@ -113,7 +113,9 @@ def asked(schema: pa.Schema) -> list[Asked]:
 
 
 def _asked(field: pa.Field) -> Asked:
-    type_name = _noted(field, "type", "typname")
+    type_name = _noted(field, "type")
+    if not type_name:
+        raise NotSupported(f"the ADBC driver does not say the type of column {field.name!r}", hint="upgrade it to 1.13")
     if pa.types.is_list(field.type) and type_name not in _VECTORS:
         way: _Way = _ARRAY
     else:
@@ -127,11 +129,10 @@ def _asked(field: pa.Field) -> Asked:
     )
 
 
-def _noted(field: pa.Field, *keys: str) -> str:
-    """What ADBC notes beside a column, in the spellings of its versions."""
+def _noted(field: pa.Field, key: str) -> str:
+    """What ADBC (1.13 and later) notes beside a column; empty where nothing."""
     notes: Mapping[bytes, bytes] = field.metadata or {}
-    spellings = [f"{prefix}:{key}".encode() for prefix in ("POSTGRESQL", "ADBC:postgresql") for key in keys]
-    return next((notes[spelling].decode() for spelling in spellings if spelling in notes), "")
+    return notes.get(f"POSTGRESQL:{key}".encode(), b"").decode()
 
 
 def _precision(field: pa.Field) -> tuple[int | None, int | None]:
