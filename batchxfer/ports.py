@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.model import (
@@ -152,6 +152,12 @@ Progress = Callable[[int], None]
 """Called with the number of bytes so far."""
 
 
+class Readable(Protocol):
+    """Bytes to be sent: an open file, or what stands in front of one."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
 class Session(Protocol):
     """A connection to an endpoint, used by one thread at a time, for one attempt after another.
 
@@ -179,7 +185,7 @@ class Session(Protocol):
     def upload(
         self,
         path: str,
-        content: BinaryIO,
+        content: Readable,
         *,
         exclusive: bool,
         created: Callable[[], None] | None = None,
@@ -254,6 +260,10 @@ class Ledger(Protocol):
 
     @property
     def project_id(self) -> str: ...
+
+    @property
+    def owner(self) -> str:
+        """A name for this process that no other has, to claim with."""
 
     def now(self) -> datetime:
         """The ledger's clock: the database's where nodes share it, else the Clock handed in."""

@@ -1,0 +1,217 @@
+"""A delivery's way: the intent before each step, the outcome after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from batchxfer.errors import ErrorInfo
+from batchxfer.ledger import rows
+from batchxfer.ledger.building import Building
+from batchxfer.ledger.records import fields
+from batchxfer.ledger.schema import artifacts, deliveries, delivery_files
+from batchxfer.ledger.store import Transaction
+from batchxfer.model import (
+    DELIVERY_MOVES,
+    FILE_MOVES,
+    Claim,
+    DeliveryStatus,
+    Evidence,
+    FileRole,
+    FileStatus,
+    Outcome,
+    Run,
+    RunStatus,
+)
+
+_LOOKED = frozenset({"looked", "inferred", "accepted", "equal"})
+_STOPS = frozenset({DeliveryStatus.RETRYING, DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.EXCLUDED})
+_STEPS = {
+    FileStatus.SENDING: DeliveryStatus.SENDING,
+    FileStatus.PUBLISHING: DeliveryStatus.PUBLISHING,
+    FileStatus.PUBLISHED: DeliveryStatus.PUBLISHING,
+}
+_OUTCOMES = {
+    DeliveryStatus.DELIVERED: Outcome.DELIVERED,
+    DeliveryStatus.RETRYING: Outcome.TRANSIENT,
+    DeliveryStatus.FAILED: Outcome.PERMANENT,
+    DeliveryStatus.HELD: Outcome.HELD,
+}
+
+
+class Delivering(Building):
+    def record_file(
+        self,
+        claim: Claim,
+        delivery: str,
+        role: FileRole,
+        status: FileStatus,
+        *,
+        temp_path: str | None = None,
+        created: bool | None = None,
+        size: int | None = None,
+        sha256: str | None = None,
+    ) -> Run:
+        facts = _given(temp_path=temp_path, created=created, bytes=size, sha256=sha256)
+        with self._store.write() as tx:
+            self._claimed(tx, claim)
+            known = self._delivery(tx, claim.run, delivery)
+            file = self._file(tx, delivery, role)
+            _check_step(known, file, status)
+            if status is FileStatus.PUBLISHING:
+                self._require_artifact(tx, claim.run)
+            same = (delivery_files.c.delivery == delivery) & (delivery_files.c.role == role)
+            tx.connection.execute(update(delivery_files).where(same).values(status=status, **facts))
+            self._step(tx, known, role, _step_of(file, status), facts)
+            self._tell(tx, claim.run, f"file-{status}", endpoint=known.endpoint, role=role, path=file.path, **facts)
+            return self._load(tx, claim.run)
+
+    def _step(
+        self, tx: Transaction, known: rows.AnyRow, role: FileRole, step: DeliveryStatus | None, facts: Mapping[str, Any]
+    ) -> None:
+        """The delivery's part of a file's step."""
+        values: dict[str, Any] = {}
+        if step is not None:
+            values |= {"status": step, "begun_at": known.begun_at or tx.now}
+            values |= {"reason": None, "retry_at": None, "error": None}
+        if role is FileRole.DATA:
+            values |= {key: facts[key] for key in ("bytes", "sha256") if key in facts}
+        if values:
+            tx.connection.execute(update(deliveries).where(deliveries.c.id == known.id).values(values))
+
+    def settle(
+        self,
+        claim: Claim,
+        delivery: str,
+        status: DeliveryStatus,
+        *,
+        attempt: str | None = None,
+        outcome: Outcome | None = None,
+        reason: str | None = None,
+        retry_at: datetime | None = None,
+        used_retry: bool = False,
+        evidence: Evidence | None = None,
+        error: ErrorInfo | None = None,
+    ) -> Run:
+        with self._store.write() as tx:
+            self._claimed(tx, claim)
+            known = self._delivery(tx, claim.run, delivery)
+            _check_move(known, status, reason, retry_at)
+            if status is DeliveryStatus.DELIVERED:
+                self._check_delivered(tx, known, evidence)
+            if attempt is not None:
+                ended = self._end(tx, claim, attempt, outcome or _outcome(status), error)
+                _check_attempt(ended, known)
+            values: dict[str, Any] = {"status": status, "reason": reason, "retry_at": retry_at, "error": fields(error)}
+            values |= {"settled_at": tx.now, "retries": known.retries + used_retry}
+            if status is DeliveryStatus.PENDING:
+                values |= {"retries": 0}
+            if status is DeliveryStatus.DELIVERED:
+                values |= self._proof(tx, known, evidence)
+            self._put(tx, known, values)
+            return self._load(tx, claim.run)
+
+    def exclude(self, claim: Claim, reason: str) -> Run:
+        if not reason:
+            raise ValueError("excluding a run needs a reason")
+        with self._store.write() as tx:
+            self._claimed(tx, claim)
+            found = tx.connection.execute(select(deliveries).where(deliveries.c.run == claim.run)).all()
+            ended = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
+            for known in found:
+                if known.status not in ended:
+                    values = {"status": DeliveryStatus.EXCLUDED, "reason": reason, "retry_at": None, "error": None}
+                    self._put(tx, known, values | {"settled_at": tx.now})
+            if not found:
+                self._set(tx, claim.run, ending=RunStatus.EXCLUDED, reason=reason)
+                self._tell(tx, claim.run, "excluded", reason=reason)
+            return self._load(tx, claim.run)
+
+    def _put(self, tx: Transaction, known: rows.AnyRow, values: dict[str, Any]) -> None:
+        """Write a delivery's new state, and tell of it."""
+        tx.connection.execute(update(deliveries).where(deliveries.c.id == known.id).values(values))
+        told = {key: value for key, value in values.items() if key not in ("status", "settled_at", "delivered_at")}
+        self._tell(tx, known.run, values["status"], endpoint=known.endpoint, path=known.path, **told)
+
+    def _delivery(self, tx: Transaction, run: str, delivery: str) -> rows.AnyRow:
+        same = (deliveries.c.id == delivery) & (deliveries.c.run == run)
+        found = tx.connection.execute(select(deliveries).where(same)).one_or_none()
+        if found is None:
+            raise ValueError(f"run {run} has no delivery {delivery}")
+        return found
+
+    def _file(self, tx: Transaction, delivery: str, role: FileRole) -> rows.AnyRow:
+        same = (delivery_files.c.delivery == delivery) & (delivery_files.c.role == role)
+        found = tx.connection.execute(select(delivery_files).where(same)).one_or_none()
+        if found is None:
+            raise ValueError(f"delivery {delivery} has no {role} file")
+        return found
+
+    def _require_artifact(self, tx: Transaction, run: str) -> None:
+        if self._current_artifact(tx, run) is None:
+            raise ValueError(f"run {run} publishes before its artifact is built")
+
+    def _check_delivered(self, tx: Transaction, known: rows.AnyRow, evidence: Evidence | None) -> None:
+        if evidence is None:
+            raise ValueError(f"delivery {known.id} cannot be delivered without evidence")
+        if evidence.how in _LOOKED:
+            return
+        of_delivery = delivery_files.c.delivery == known.id
+        unpublished = select(delivery_files.c.role).where(of_delivery, delivery_files.c.status != FileStatus.PUBLISHED)
+        if tx.connection.execute(unpublished).first() is not None:
+            raise ValueError(f"delivery {known.id} cannot be delivered before each of its files is published")
+
+    def _proof(self, tx: Transaction, known: rows.AnyRow, evidence: Evidence | None) -> dict[str, Any]:
+        """What a delivered one keeps. What a person accepted has no size of its own: nobody saw the file."""
+        kept = {"how": evidence.how, "detail": evidence.detail, "server_key": evidence.server_key} if evidence else None
+        proof: dict[str, Any] = {"delivered_at": tx.now, "evidence": kept}
+        artifact = self._current_artifact(tx, known.run)
+        if known.sha256 is None and artifact is not None and evidence is not None and evidence.how != "accepted":
+            proof |= {"bytes": artifact.bytes, "sha256": artifact.sha256}
+        return proof
+
+    def _current_artifact(self, tx: Transaction, run: str) -> rows.AnyRow | None:
+        current = (artifacts.c.run == run) & artifacts.c.dropped_at.is_(None)
+        return tx.connection.execute(select(artifacts).where(current)).one_or_none()
+
+
+def _given(**facts: object) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _step_of(file: rows.AnyRow, status: FileStatus) -> DeliveryStatus | None:
+    """What the delivery becomes with a file's step; None where the step only says again what was known."""
+    return None if file.status == status == FileStatus.PUBLISHED else _STEPS.get(status)
+
+
+def _check_step(known: rows.AnyRow, file: rows.AnyRow, status: FileStatus) -> None:
+    if status not in FILE_MOVES[FileStatus(file.status)]:
+        raise ValueError(f"the {file.role} file of delivery {known.id} cannot go from {file.status} to {status}")
+    step = _step_of(file, status)
+    if step is not None and step not in DELIVERY_MOVES[DeliveryStatus(known.status)]:
+        raise ValueError(f"delivery {known.id} cannot go from {known.status} to {step}")
+
+
+def _check_move(known: rows.AnyRow, status: DeliveryStatus, reason: str | None, retry_at: datetime | None) -> None:
+    if status in (DeliveryStatus.SENDING, DeliveryStatus.PUBLISHING):
+        raise ValueError(f"a delivery becomes {status} by its files")
+    if status not in DELIVERY_MOVES[DeliveryStatus(known.status)]:
+        raise ValueError(f"delivery {known.id} cannot go from {known.status} to {status}")
+    if status in _STOPS and not reason:
+        raise ValueError(f"delivery {known.id}: {status} needs a reason")
+    if (status is DeliveryStatus.RETRYING) != (retry_at is not None):
+        raise ValueError(f"delivery {known.id}: {status} with retry_at = {retry_at}; retrying has one, nothing else")
+
+
+def _check_attempt(attempt: rows.AnyRow, known: rows.AnyRow) -> None:
+    if attempt.endpoint not in (None, known.endpoint):
+        raise ValueError(f"attempt {attempt.id} went to {attempt.endpoint!r}, not to {known.endpoint!r}")
+
+
+def _outcome(status: DeliveryStatus) -> Outcome:
+    if status not in _OUTCOMES:
+        raise ValueError(f"{status} does not say how an attempt ended")
+    return _OUTCOMES[status]

@@ -1,0 +1,62 @@
+"""Keeping house: which artifacts may go, which files are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import exists, or_, select, update
+
+from batchxfer.ledger import rows
+from batchxfer.ledger.delivering import Delivering
+from batchxfer.ledger.schema import artifacts, deliveries, runs
+from batchxfer.model import Artifact, DeliveryStatus, Run
+
+_ENDED = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
+
+
+class SqlLedger(Delivering):
+    """ports.Ledger on SQLAlchemy Core."""
+
+    def add_event(self, run: str | None, kind: str, detail: Mapping[str, object]) -> None:
+        with self._store.write() as tx:
+            self._tell(tx, run, kind, **detail)
+
+    def prunable(self, before: datetime) -> list[tuple[Run, Artifact]]:
+        of_run = deliveries.c.run == artifacts.c.run
+        unended = or_(
+            deliveries.c.status.not_in(_ENDED), deliveries.c.settled_at.is_(None), deliveries.c.settled_at >= before
+        )
+        query = (
+            select(artifacts)
+            .join(runs, runs.c.id == artifacts.c.run)
+            .where(
+                artifacts.c.dropped_at.is_(None),
+                artifacts.c.pruned_at.is_(None),
+                runs.c.claim.is_(None),
+                exists().where(of_run),
+                ~exists().where(of_run, unended),
+            )
+            .order_by(artifacts.c.id)
+        )
+        with self._store.read() as tx:
+            found = tx.connection.execute(query).all()
+            loaded = rows.load(
+                tx.connection, [row.run for row in found], self._store.spool, lives=lambda row: self._lives(tx, row)
+            )
+            return [(run, rows.artifact(row, self._store.spool)) for run, row in zip(loaded, found, strict=True)]
+
+    def mark_pruned(self, artifact: str) -> None:
+        with self._store.write() as tx:
+            row = tx.connection.execute(select(artifacts).where(artifacts.c.id == artifact)).one_or_none()
+            if row is None:
+                raise ValueError(f"no artifact {artifact}")
+            if row.pruned_at is None:
+                tx.connection.execute(update(artifacts).where(artifacts.c.id == artifact).values(pruned_at=tx.now))
+                self._tell(tx, row.run, "pruned", artifact=artifact, path=row.path)
+
+    def artifact_paths(self) -> set[Path]:
+        query = select(artifacts.c.path).where(artifacts.c.pruned_at.is_(None), artifacts.c.dropped_at.is_(None))
+        with self._store.read() as tx:
+            return {self._store.spool / path for path in tx.connection.execute(query).scalars()}

@@ -1,0 +1,72 @@
+"""The project id in the spool: what ties a spool to its ledger.
+
+A new id is first written under a temporary name, then committed to the ledger, then renamed. Whoever finds the temporary
+name and the same id in the ledger finishes the rename; a temporary name alone means that no ledger was ever used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from batchxfer.errors import LedgerError, StorageError
+
+NAME = "project-id"
+_INTENT = NAME + ".new"
+
+
+def read_id(spool: Path) -> str | None:
+    """The spool's project id; None where there is none."""
+    return _read(spool / NAME)
+
+
+def read_intent(spool: Path) -> str | None:
+    """The id of a project that was about to be made."""
+    return _read(spool / _INTENT)
+
+
+def write_intent(spool: Path, project: str) -> None:
+    """Record that the project `project` is about to be made; makes the spool's folder."""
+    try:
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(spool / _INTENT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(project + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(spool)
+    except OSError as exc:
+        raise StorageError(f"spool {spool}: cannot write the project id: {exc.strerror}") from exc
+
+
+def finish(spool: Path, project: str) -> None:
+    """Give the intent its final name; another process may have done so already."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(spool / _INTENT, spool / NAME)
+        _sync(spool)
+    except OSError as exc:
+        raise StorageError(f"spool {spool}: cannot write the project id: {exc.strerror}") from exc
+    if read_id(spool) != project:
+        raise LedgerError(f"spool {spool}: its project id changed while the ledger was opened", hint="try again")
+
+
+def _read(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise LedgerError(
+            f"spool {path.parent}: cannot read the project id: {exc.strerror}", hint="check its owner and mode"
+        ) from exc
+    return text
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

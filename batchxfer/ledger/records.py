@@ -1,0 +1,88 @@
+"""What every part of the ledger stands on: its transactions, a claim's proof, loading, and the events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from batchxfer.errors import ErrorInfo, OwnershipLost, UsageError
+from batchxfer.ledger import rows
+from batchxfer.ledger.owners import new_owner
+from batchxfer.ledger.schema import events, runs
+from batchxfer.ledger.store import Store, Transaction
+from batchxfer.model import Claim, Run
+
+
+class Records:
+    """The base of the ledger's parts."""
+
+    def __init__(self, store: Store, project: str) -> None:
+        self._store = store
+        self._project = project
+        self._owner: str | None = None
+        self._guard = threading.Lock()
+
+    @property
+    def project_id(self) -> str:
+        return self._project
+
+    @property
+    def owner(self) -> str:
+        with self._guard:
+            if self._owner is None:
+                self._owner = new_owner(self.now())
+            return self._owner
+
+    def now(self) -> datetime:
+        with self._store.read() as tx:
+            return tx.now
+
+    def _claimed(self, tx: Transaction, claim: Claim) -> rows.AnyRow:
+        """The row of the claim's run, locked until the transaction ends. Raises OwnershipLost where the claim ended."""
+        found = tx.connection.execute(
+            select(runs).where(runs.c.id == claim.run, runs.c.claim == claim.token).with_for_update()
+        ).one_or_none()
+        if found is None:
+            raise OwnershipLost(
+                f"run {claim.run} is another worker's by now: nothing was written",
+                hint=f"see what became of it with: batchxfer show {claim.run}",
+            )
+        return found
+
+    def _locked(self, tx: Transaction, run: str) -> rows.AnyRow:
+        """The row of `run`, locked until the transaction ends."""
+        found = tx.connection.execute(select(runs).where(runs.c.id == run).with_for_update()).one_or_none()
+        if found is None:
+            raise UsageError(f"there is no run {run!r}", hint="list the runs with: batchxfer runs")
+        return found
+
+    def _load(self, tx: Transaction, run: str) -> Run:
+        return rows.load(tx.connection, [run], self._store.spool, lives=lambda row: self._lives(tx, row))[0]
+
+    def _lives(self, tx: Transaction, row: rows.AnyRow) -> bool:
+        return row.claim is not None and self._store.lives(row.owner, row.lease_until, tx.now)
+
+    def _insert_new(self, tx: Transaction, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """An insert that can say `on_conflict_do_nothing`."""
+        if tx.connection.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def _set(self, tx: Transaction, run: str, **values: Any) -> None:
+        tx.connection.execute(update(runs).where(runs.c.id == run).values(**values))
+
+    def _tell(self, tx: Transaction, run: str | None, kind: str, **detail: object) -> None:
+        """Write an event; what is None is left out."""
+        told = {key: value for key, value in detail.items() if value is not None}
+        tx.connection.execute(insert(events).values(at=tx.now, run=run, kind=kind, detail=told))
+
+
+def fields(error: ErrorInfo | None) -> Mapping[str, Any] | None:
+    """An error as the ledger keeps it."""
+    return None if error is None else asdict(error)

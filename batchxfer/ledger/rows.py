@@ -1,0 +1,212 @@
+"""From the ledger's rows to the model's values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select
+
+from batchxfer.errors import ErrorInfo
+from batchxfer.ledger.schema import artifacts, attempts, deliveries, delivery_files, runs, slots, snapshots
+from batchxfer.model import (
+    Artifact,
+    Attempt,
+    Delivery,
+    DeliveryFile,
+    DeliveryStatus,
+    Due,
+    Evidence,
+    FileRole,
+    FileStatus,
+    Outcome,
+    Run,
+    RunStatus,
+    Snapshot,
+    run_status,
+)
+
+AnyRow = Row[Any]
+
+_CHUNK = 500
+
+_one_run = (
+    select(
+        runs,
+        slots.c.interval_start,
+        slots.c.interval_end,
+        slots.c.business_date,
+        snapshots.c.query,
+        snapshots.c.format,
+        snapshots.c.file,
+        snapshots.c.digest,
+    )
+    .join(slots, (slots.c.job == runs.c.job) & (slots.c.slot == runs.c.slot))
+    .outerjoin(snapshots, snapshots.c.id == runs.c.snapshot)
+)
+_of_runs: BindParameter[list[str]] = bindparam("runs", expanding=True)
+RUNS = _one_run.where(runs.c.id.in_(_of_runs))
+_ATTEMPTS = select(attempts).where(attempts.c.run.in_(_of_runs)).order_by(attempts.c.started_at, attempts.c.id)
+_ARTIFACTS = select(artifacts).where(artifacts.c.run.in_(_of_runs), artifacts.c.dropped_at.is_(None))
+_DELIVERIES = select(deliveries).where(deliveries.c.run.in_(_of_runs)).order_by(deliveries.c.position)
+_FILES = (
+    select(deliveries.c.run, delivery_files)
+    .join(deliveries, deliveries.c.id == delivery_files.c.delivery)
+    .where(deliveries.c.run.in_(_of_runs))
+    .order_by(delivery_files.c.position)
+)
+
+
+def load(connection: Connection, ids: Sequence[str], spool: Path, *, lives: Callable[[AnyRow], bool]) -> list[Run]:
+    """The runs `ids`, in that order; `lives` says whether the claim in a row of `runs` still stands."""
+    loaded: list[Run] = []
+    for start in range(0, len(ids), _CHUNK):
+        loaded += _load_some(connection, ids[start : start + _CHUNK], spool, lives)
+    return loaded
+
+
+def _load_some(connection: Connection, ids: Sequence[str], spool: Path, lives: Callable[[AnyRow], bool]) -> list[Run]:
+    some = {"runs": list(ids)}
+    rows = {row.id: row for row in connection.execute(RUNS, some)}
+    tries = _by(connection.execute(_ATTEMPTS, some), "run")
+    files = _by(connection.execute(_FILES, some), "delivery")
+    made = {row.run: artifact(row, spool) for row in connection.execute(_ARTIFACTS, some)}
+    sent = _by(connection.execute(_DELIVERIES, some), "run")
+    return [
+        _run(
+            rows[identifier],
+            lives(rows[identifier]),
+            artifact=made.get(identifier),
+            attempts=tuple(attempt(row) for row in tries[identifier]),
+            deliveries=tuple(_delivery(row, files[row.id]) for row in sent[identifier]),
+        )
+        for identifier in ids
+        if identifier in rows
+    ]
+
+
+def _by(rows: Iterable[AnyRow], column: str) -> Mapping[str, list[AnyRow]]:
+    groups: defaultdict[str, list[AnyRow]] = defaultdict(list)
+    for row in rows:
+        groups[getattr(row, column)].append(row)
+    return groups
+
+
+def _run(
+    row: AnyRow,
+    running: bool,
+    *,
+    artifact: Artifact | None,
+    attempts: tuple[Attempt, ...],
+    deliveries: tuple[Delivery, ...],
+) -> Run:
+    status, reason = standing(deliveries, running=running, ending=row.ending, reason=row.reason)
+    return Run(
+        id=row.id,
+        job=row.job,
+        due=Due(
+            slot=row.slot,
+            interval_start=row.interval_start,
+            interval_end=row.interval_end,
+            business_date=row.business_date,
+        ),
+        revision=row.revision,
+        status=status,
+        parameters=row.parameters,
+        reason=reason,
+        retry_at=next_retry(deliveries),
+        created_at=row.created_at,
+        guard_released=row.guard_released,
+        snapshot=_snapshot(row),
+        artifact=artifact,
+        attempts=attempts,
+        deliveries=deliveries,
+    )
+
+
+def standing(
+    deliveries: Sequence[Delivery], *, running: bool, ending: str | None, reason: str | None
+) -> tuple[RunStatus, str | None]:
+    """A run's state and the reason for it; `ending` and `reason` are those of a run that ended without deliveries."""
+    if ending and not deliveries and not running:
+        return RunStatus(ending), reason
+    status = run_status((delivery.status for delivery in deliveries), running=running)
+    return status, next((d.reason for d in deliveries if d.status == status.value and d.reason), None)
+
+
+def next_retry(deliveries: Iterable[Delivery]) -> datetime | None:
+    """When the first of the deliveries is tried again."""
+    instants = [d.retry_at for d in deliveries if d.status is DeliveryStatus.RETRYING and d.retry_at]
+    return min(instants, default=None)
+
+
+def _snapshot(row: AnyRow) -> Snapshot | None:
+    if row.snapshot is None:
+        return None
+    return Snapshot(query=row.query, format=row.format, file=row.file, digest=row.digest)
+
+
+def attempt(row: AnyRow) -> Attempt:
+    return Attempt(
+        id=row.id,
+        number=row.number,
+        endpoint=row.endpoint,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        error=_error(row.error),
+    )
+
+
+def artifact(row: AnyRow, spool: Path) -> Artifact:
+    return Artifact(
+        id=row.id,
+        path=spool / row.path,
+        rows=row.rows,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        created_at=row.created_at,
+        pruned_at=row.pruned_at,
+    )
+
+
+def artifact_path(path: Path, spool: Path) -> str:
+    """`path` as the ledger keeps it: relative to the spool, so that a project may be moved or restored elsewhere."""
+    return str(path.relative_to(spool) if path.is_relative_to(spool) else path)
+
+
+def _delivery(row: AnyRow, files: Iterable[AnyRow]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        endpoint=row.endpoint,
+        path=row.path,
+        status=DeliveryStatus(row.status),
+        reason=row.reason,
+        retry_at=row.retry_at,
+        retries=row.retries,
+        delivered_at=row.delivered_at,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        evidence=Evidence(**row.evidence) if row.evidence else None,
+        error=_error(row.error),
+        files=tuple(_file(file) for file in files),
+    )
+
+
+def _file(row: AnyRow) -> DeliveryFile:
+    return DeliveryFile(
+        role=FileRole(row.role),
+        path=row.path,
+        status=FileStatus(row.status),
+        temp_path=row.temp_path,
+        created=row.created,
+        bytes=row.bytes,
+        sha256=row.sha256,
+    )
+
+
+def _error(fields: Mapping[str, Any] | None) -> ErrorInfo | None:
+    return ErrorInfo(**fields) if fields else None
