@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from batchxfer import definitions
+from batchxfer.errors import UserError
 from batchxfer.suggestions import closest
 
 DAY = timedelta(days=1)
@@ -34,11 +35,11 @@ class OpenDays:
         return self.base is None or day not in closed_days(self.base, day.year)
 
     def next_open(self, day: date) -> date:
-        """The first open day after `day`. Raises ValueError where a year has none."""
+        """The first open day after `day`. Raises UserError where a year has none."""
         return self._search(day, DAY)
 
     def previous_open(self, day: date) -> date:
-        """The last open day before `day`. Raises ValueError where a year has none."""
+        """The last open day before `day`. Raises UserError where a year has none."""
         return self._search(day, -DAY)
 
     def _search(self, day: date, step: timedelta) -> date:
@@ -46,7 +47,7 @@ class OpenDays:
             day += step
             if self.is_open(day):
                 return day
-        raise ValueError(f"the calendar has no open day within {LONGEST_CLOSURE} days of {day}")
+        raise UserError("the calendar has no open day for a year", hint="mend its closed days")
 
     def shift(self, day: date, count: int) -> date:
         """`count` open days after `day` (before it where negative); 0 is `day` itself."""
