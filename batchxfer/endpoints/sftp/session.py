@@ -1,0 +1,356 @@
+"""One conversation with one server: the operations of ports.Session, each refused or done."""
+
+from __future__ import annotations
+
+import contextlib
+import stat as modes
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from batchxfer.endpoints.sftp import failures, wire
+from batchxfer.endpoints.sftp.failures import Broken, Refused, printable
+from batchxfer.endpoints.sftp.hostkeys import HostKey
+from batchxfer.endpoints.sftp.link import Link
+from batchxfer.endpoints.sftp.transfer import Limits, Upload, ask_limits, download
+from batchxfer.endpoints.sftp.watchdog import Watchdog
+from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Reader, Wire, string
+from batchxfer.errors import (
+    AttemptError,
+    FolderMissing,
+    ForeignFile,
+    NetworkError,
+    NotSupported,
+    TransientError,
+)
+from batchxfer.ports import Entry, FileStat, Progress, Readable
+
+POSIX_RENAME = "posix-rename@openssh.com"
+_READ, _WRITE, _CREATE, _TRUNCATE, _EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
+_HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 0x01, 0x02, 0x04, 0x08, 0x80000000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What was learned of the server while connecting."""
+
+    key: HostKey
+    methods: tuple[str, ...]
+    version: int
+    extensions: dict[str, bytes]
+
+
+class SftpSession:
+    """A ports.Session over SFTP. `where` names the endpoint in messages; `root` is put before every path."""
+
+    def __init__(
+        self,
+        *,
+        where: str,
+        root: str,
+        deadline_seconds: float,
+        link: Link,
+        wire: Wire,
+        watchdog: Watchdog,
+        server: Server,
+    ) -> None:
+        self._where = where
+        self._root = root
+        self._deadline = deadline_seconds
+        self._link = link
+        self._wire = wire
+        self._watchdog = watchdog
+        self._server = server
+        self._over: str | None = None
+        self._limits: Limits | None = None
+        self._refuses_exclusive = False
+
+    @property
+    def server_key(self) -> str:
+        return self._server.key.fingerprint
+
+    @property
+    def alive(self) -> bool:
+        return self._over is None and self._watchdog.verdict is None and self._link.alive
+
+    def begin_attempt(self) -> None:
+        self._watchdog.begin(self._deadline)
+
+    def end_attempt(self) -> None:
+        self._watchdog.end_deadline()
+
+    def close(self) -> None:
+        self._over = self._over or "it was closed"
+        self._link.close()
+        self._watchdog.close()
+
+    def stat(self, path: str) -> FileStat | None:
+        with self._step(f"look at {self._name(path)}"):
+            return self._stat(path)
+
+    def upload(
+        self,
+        path: str,
+        content: Readable,
+        *,
+        exclusive: bool,
+        created: Callable[[], None] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        with self._step(f"write {self._name(path)}"):
+            limits = self._limits_of_server()
+            handle = self._create(path) if exclusive else self._open(path, _WRITE | _CREATE | _TRUNCATE)
+            upload = Upload(self._wire, handle, limits, progress)
+            if created is not None:
+                self._announce(created, upload)
+            return upload.send(content)
+
+    def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
+        with self._step(f"read {self._name(path)}"):
+            limits = self._limits_of_server()
+            handle = self._open(path, _READ)
+            try:
+                yield from download(self._wire, handle, offset, limits)
+            finally:
+                self._close_quietly(handle)
+
+    def rename(self, old: str, new: str) -> None:
+        with self._step(f"rename {self._name(old)} to {self._name(new)}"):
+            # Some servers overwrite on a plain rename, so look first; some let nobody look.
+            if self._is_seen(new):
+                raise self._foreign(old, new)
+            try:
+                self._wire.command(wire.RENAME, self._path(old), self._path(new))
+            except Refused as refusal:
+                # OpenSSH reports an existing target as a bare failure, others in their own ways: look again to tell.
+                if self._is_seen(new) and self._is_seen(old):
+                    raise self._foreign(old, new) from refusal
+                raise self._rename_refused(refusal, old, new) from refusal
+
+    def replace(self, old: str, new: str) -> None:
+        with self._step(f"rename {self._name(old)} over {self._name(new)}"):
+            if POSIX_RENAME not in self._server.extensions:
+                raise NotSupported(
+                    f"{self._where}: cannot rename {self._name(old)} over {self._name(new)}: "
+                    f"the server has no {POSIX_RENAME}, so it cannot replace a file atomically",
+                    hint="set on_exists = 'fail' in the job's [file]",
+                )
+            self._wire.command(wire.EXTENDED, string(POSIX_RENAME.encode()), self._path(old), self._path(new))
+
+    def remove(self, path: str) -> None:
+        with self._step(f"remove {self._name(path)}"):
+            try:
+                self._wire.command(wire.REMOVE, self._path(path))
+            except Refused as refusal:
+                if refusal.code not in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
+                    raise
+
+    def make_folder(self, path: str) -> None:
+        with self._step(f"make the folder {self._name(path)}"):
+            try:
+                self._wire.command(wire.MKDIR, self._path(path), NO_ATTRIBUTES)
+            except Refused:
+                # Which status says "it is there" differs from server to server.
+                there = self._look(path, follow=True)
+                if there is None:
+                    raise
+                if there.kind != "folder":
+                    raise FolderMissing(
+                        f"{self._where}: {self._name(path)} is a {there.kind}, where a folder is needed"
+                    ) from None
+
+    def list(self, path: str) -> Iterator[Entry]:
+        with self._step(f"list {self._name(path)}"):
+            handle = self._wire.get(wire.HANDLE, wire.OPENDIR, self._path(path)).string()
+            try:
+                yield from self._entries(handle)
+            finally:
+                self._close_quietly(handle)
+
+    def describe(self) -> Mapping[str, object]:
+        with self._step("ask what the server can do"):
+            limits = self._limits_of_server()
+            home = self._home()
+        transport = self._link.transport
+        return {
+            "server": printable(transport.remote_version),
+            "host_key": str(self._server.key),
+            "key_exchange": transport.key_exchange,
+            "cipher": transport.local_cipher,
+            "mac": transport.local_mac if "gcm" not in transport.local_cipher else "in the cipher",
+            "authentication": list(self._server.methods),
+            "sftp_version": self._server.version,
+            "extensions": sorted(map(printable, self._server.extensions)),
+            "posix_rename": POSIX_RENAME in self._server.extensions,
+            "exclusive_create": not self._refuses_exclusive,
+            "write_bytes": limits.write_bytes,
+            "read_bytes": limits.read_bytes,
+            "home": home,
+        }
+
+    # one step, and what becomes of its failure
+
+    @contextlib.contextmanager
+    def _step(self, step: str) -> Iterator[None]:
+        """Whatever goes wrong inside is translated, and ends the session where it must."""
+        if not self.alive:
+            raise self._ended(self._broken(Broken(self._over or "it is closed"), step))
+        try:
+            yield
+        except Refused as refusal:
+            raise self._ended(failures.from_refusal(refusal, where=self._where, step=step)) from refusal
+        except AttemptError as error:
+            raise self._ended(error) from error.__cause__
+        except Exception as exc:
+            if not failures.is_of_the_link(exc):
+                raise
+            raise self._ended(self._broken(exc, step)) from exc
+
+    def _broken(self, exc: BaseException, step: str) -> AttemptError:
+        return failures.from_break(exc, self._watchdog.verdict, where=self._where, step=step)
+
+    def _ended(self, error: AttemptError) -> AttemptError:
+        if isinstance(error, TransientError):
+            self._over = self._over or "it failed before"
+            if isinstance(error, NetworkError):
+                self._link.close()
+        return error
+
+    # parts of steps
+
+    def _name(self, path: str) -> str:
+        return printable(self._full(path))
+
+    def _full(self, path: str) -> str:
+        if self._root in ("", "."):
+            return path
+        return f"{self._root.rstrip('/')}/{path}" if path not in ("", ".") else self._root
+
+    def _path(self, path: str) -> bytes:
+        return string(self._full(path).encode("utf-8", "surrogateescape"))
+
+    def _limits_of_server(self) -> Limits:
+        if self._limits is None:
+            self._limits = ask_limits(self._wire, self._server.extensions)
+        return self._limits
+
+    def _open(self, path: str, flags: int) -> bytes:
+        return self._wire.get(
+            wire.HANDLE, wire.OPEN, self._path(path), struct.pack(">I", flags), NO_ATTRIBUTES
+        ).string()
+
+    def _create(self, path: str) -> bytes:
+        """Open a file that must not exist. Raises ForeignFile where it does."""
+        plain = _WRITE | _CREATE | _TRUNCATE
+        try:
+            return self._open(path, plain if self._refuses_exclusive else plain | _EXCLUSIVE)
+        except Refused as refusal:
+            if self._is_seen(path):
+                raise ForeignFile(
+                    f"{self._where}: cannot create {self._name(path)}: it is there already ({refusal})",
+                    hint="see what is there; it was left as it is",
+                ) from refusal
+            if refusal.code not in (failures.UNSUPPORTED, failures.BAD_MESSAGE):
+                raise
+        # This server knows no exclusive create; nothing was seen at the name, which is the best that can be known there.
+        self._refuses_exclusive = True
+        return self._open(path, plain)
+
+    def _announce(self, created: Callable[[], None], upload: Upload) -> None:
+        try:
+            created()
+        except Exception:
+            upload.abandon()
+            raise
+
+    def _close_quietly(self, handle: bytes) -> None:
+        """Close what was only read; an answer could change nothing."""
+        if self.alive:
+            with contextlib.suppress(Exception):
+                self._wire.forget(self._wire.send(wire.CLOSE, string(handle)))
+
+    def _stat(self, path: str) -> FileStat | None:
+        try:
+            return self._look(path, follow=False)
+        except Refused as refusal:
+            if refusal.code != failures.UNSUPPORTED:
+                raise
+            return self._look(path, follow=True)
+
+    def _look(self, path: str, *, follow: bool) -> FileStat | None:
+        try:
+            reader = self._wire.get(wire.ATTRS, wire.STAT if follow else wire.LSTAT, self._path(path))
+        except Refused as refusal:
+            if refusal.code in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
+                return None
+            raise
+        return _file_stat(reader)
+
+    def _is_seen(self, path: str) -> bool:
+        """Whether something is at `path`; a server that lets nobody look shows nothing."""
+        try:
+            return self._stat(path) is not None
+        except Refused:
+            return False
+
+    def _foreign(self, old: str, new: str) -> ForeignFile:
+        return ForeignFile(
+            f"{self._where}: cannot rename {self._name(old)} to {self._name(new)}: that name exists already",
+            hint="see what is there; both files were left as they are",
+        )
+
+    def _rename_refused(self, refusal: Refused, old: str, new: str) -> AttemptError:
+        step = f"rename {self._name(old)} to {self._name(new)}"
+        error = failures.from_refusal(refusal, where=self._where, step=step)
+        if isinstance(error, NotSupported):
+            error.hint = (
+                "set publish = 'direct' on the endpoint (a weaker promise), or on_exists = 'replace' in the job"
+            )
+        return error
+
+    def _entries(self, handle: bytes) -> Iterator[Entry]:
+        while True:
+            try:
+                reader = self._wire.get(wire.NAME, wire.READDIR, string(handle))
+            except Refused as refusal:
+                if refusal.code == failures.EOF:
+                    return
+                raise
+            for _ in range(reader.u32()):
+                name, _long_name, stat = reader.string(), reader.string(), _file_stat(reader)
+                if name not in (b".", b".."):
+                    yield Entry(name=name.decode("utf-8", "surrogateescape"), stat=stat)
+
+    def _home(self) -> str | None:
+        try:
+            reader = self._wire.get(wire.NAME, wire.REALPATH, string(b"."))
+        except Refused:
+            return None
+        return printable(reader.string().decode("utf-8", "surrogateescape")) if reader.u32() else None
+
+
+def _file_stat(reader: Reader) -> FileStat:
+    """The attributes of version 3 (draft-ietf-secsh-filexfer-02, 5). A size that is not told is -1."""
+    flags = reader.u32()
+    size = reader.u64() if flags & _HAS_SIZE else -1
+    if flags & _HAS_OWNER:
+        reader.u64()
+    mode = reader.u32() if flags & _HAS_MODE else None
+    modified = None
+    if flags & _HAS_TIMES:
+        reader.u32()
+        modified = datetime.fromtimestamp(reader.u32(), UTC)
+    if flags & _HAS_MORE:
+        for _ in range(reader.u32()):
+            reader.string(), reader.string()
+    return FileStat(size=size, kind=_kind(mode), modified=modified)
+
+
+def _kind(mode: int | None) -> str:
+    """A server that tells no mode is taken to speak of a file."""
+    if mode is None or modes.S_IFMT(mode) == 0 or modes.S_ISREG(mode):
+        return "file"
+    if modes.S_ISDIR(mode):
+        return "folder"
+    return "link" if modes.S_ISLNK(mode) else "other"

@@ -1,0 +1,171 @@
+"""Moving the bytes of a file: requests ahead of their replies, each reply looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batchxfer.endpoints.sftp.failures import EOF, Broken, Refused
+from batchxfer.endpoints.sftp.wire import (
+    CLOSE,
+    DATA,
+    EXTENDED,
+    EXTENDED_REPLY,
+    READ,
+    WRITE,
+    Wire,
+    raise_refusal,
+    string,
+    unpack,
+)
+from batchxfer.errors import StorageError
+from batchxfer.ports import Progress, Readable
+
+LIMITS = "limits@openssh.com"
+KIB = 1024
+_PLAIN_BYTES = 32 * KIB
+_MOST_WRITE_BYTES = 255 * KIB
+_MOST_READ_BYTES = 64 * KIB
+_PACKET_OVERHEAD = 1 * KIB
+_WRITES_AHEAD_BYTES = 4 * 1024 * KIB
+# paramiko's receiving buffer is quadratic: more than this in flight makes a download slower, not faster.
+_READS_AHEAD_BYTES = 2 * 1024 * KIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much a request may carry, and how many may be unanswered."""
+
+    write_bytes: int = _PLAIN_BYTES
+    read_bytes: int = _PLAIN_BYTES
+    writes: int = 64
+    reads: int = 64
+
+
+def ask_limits(wire: Wire, extensions: dict[str, bytes]) -> Limits:
+    """What the server takes; every server takes 32 KiB."""
+    if LIMITS not in extensions:
+        return Limits()
+    try:
+        reader = wire.get(EXTENDED_REPLY, EXTENDED, string(LIMITS.encode()))
+    except Refused:
+        return Limits()
+    packet, read, write = reader.u64(), reader.u64(), reader.u64()
+    return _limits(packet, read, write)
+
+
+def _limits(packet: int, read: int, write: int) -> Limits:
+    """0 means that the server does not say."""
+    most = packet - _PACKET_OVERHEAD if packet > 2 * _PACKET_OVERHEAD else _PLAIN_BYTES
+    write_bytes = max(min(write, most, _MOST_WRITE_BYTES) if write else _PLAIN_BYTES, KIB)
+    read_bytes = max(min(read, most, _MOST_READ_BYTES) if read else _PLAIN_BYTES, KIB)
+    return Limits(
+        write_bytes=write_bytes,
+        read_bytes=read_bytes,
+        writes=min(_WRITES_AHEAD_BYTES // write_bytes, 64),
+        reads=min(_READS_AHEAD_BYTES // read_bytes, 64),
+    )
+
+
+class Upload:
+    """Writes to one open file. `finish` returns only after every reply, and that to the close, said yes."""
+
+    def __init__(self, wire: Wire, handle: bytes, limits: Limits, progress: Progress | None) -> None:
+        self._wire = wire
+        self._handle = handle
+        self._limits = limits
+        self._progress = progress
+        self._unanswered: deque[tuple[int, int]] = deque()
+        self._written = 0
+
+    def send(self, content: Readable) -> int:
+        """Write all of `content` and close the file; the number of bytes. Raises Refused with the first refusal."""
+        try:
+            offset = 0
+            while data := _read(content, self._limits.write_bytes):
+                self._write(offset, data)
+                offset += len(data)
+            self._drain(0)
+        except Exception:
+            self.abandon()
+            raise
+        self._wire.command(CLOSE, string(self._handle))
+        return offset
+
+    def abandon(self) -> None:
+        """Close the file after a failure; what the server still says of it does not matter."""
+        for request, _ in self._unanswered:
+            self._wire.forget(request)
+        self._unanswered.clear()
+        # The failure that led here is the one that is told.
+        with contextlib.suppress(Exception):
+            self._wire.forget(self._wire.send(CLOSE, string(self._handle)))
+
+    def _write(self, offset: int, data: bytes) -> None:
+        self._drain(self._limits.writes - 1)
+        request = self._wire.send(WRITE, string(self._handle), struct.pack(">QI", offset, len(data)), data)
+        self._unanswered.append((request, len(data)))
+
+    def _drain(self, allowed: int) -> None:
+        """Take the replies to the oldest writes until only so many are unanswered."""
+        while len(self._unanswered) > allowed:
+            request, size = self._unanswered.popleft()
+            raise_refusal(self._wire.receive(request))
+            self._written += size
+            if self._progress is not None:
+                self._progress(self._written)
+
+
+def _read(content: Readable, size: int) -> bytes:
+    try:
+        return content.read(size)
+    except OSError as exc:
+        raise StorageError(
+            f"the file to be sent cannot be read: {exc.strerror or exc}", hint="check this machine's disk"
+        ) from exc
+
+
+def download(wire: Wire, handle: bytes, offset: int, limits: Limits) -> Iterator[bytes]:
+    """The bytes of an open file from `offset` to its end, in order. Few reads are ahead at first, more as they are filled."""
+    waiting: deque[tuple[int, int, int]] = deque()
+    size, ahead = limits.read_bytes, 2
+    try:
+        while True:
+            while len(waiting) < ahead:
+                waiting.append((_ask(wire, handle, offset, size), offset, size))
+                offset += size
+            request, at, wanted = waiting.popleft()
+            data = _data(wire, request, wanted)
+            if data is None:
+                return
+            yield data
+            if len(data) < wanted:
+                # A server may give less than was asked: the rest of it comes first, and less is asked from now on.
+                rest = (at + len(data), wanted - len(data))
+                waiting.appendleft((_ask(wire, handle, *rest), *rest))
+                size = max(len(data), 4 * KIB)
+            else:
+                ahead = min(ahead + 1, limits.reads)
+    finally:
+        for request, _, _ in waiting:
+            wire.forget(request)
+
+
+def _ask(wire: Wire, handle: bytes, offset: int, size: int) -> int:
+    return wire.send(READ, string(handle), struct.pack(">QI", offset, size))
+
+
+def _data(wire: Wire, request: int, wanted: int) -> bytes | None:
+    """What one read gave, None at the end of the file."""
+    try:
+        data = unpack(wire.receive(request), DATA).string()
+    except Refused as refusal:
+        if refusal.code == EOF:
+            return None
+        raise
+    if not 0 < len(data) <= wanted:
+        raise Broken(f"the server answered a read of {wanted} bytes with {len(data)}")
+    return data

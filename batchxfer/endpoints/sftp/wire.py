@@ -1,0 +1,181 @@
+"""SFTP version 3 over a channel: requests out, replies in, each request answered once.
+
+paramiko's own client throws away replies that come after a close, loses status codes and decodes names, so it is not used;
+its channel is. Protocol: draft-ietf-secsh-filexfer-02.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple, Protocol
+
+from batchxfer.endpoints.sftp.failures import Broken, Refused
+from batchxfer.endpoints.sftp.watchdog import Watchdog
+
+INIT, VERSION = 1, 2
+OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT = 3, 4, 5, 6, 7, 8
+OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME = 11, 12, 13, 14, 15, 16, 17, 18
+STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
+EXTENDED, EXTENDED_REPLY = 200, 201
+
+NO_ATTRIBUTES = struct.pack(">I", 0)
+_LARGEST_PACKET = 16 * 1024 * 1024
+_RECEIVE_BYTES = 4 * 1024 * 1024
+
+
+class Channel(Protocol):
+    """What is used of paramiko's channel."""
+
+    def send(self, data: memoryview) -> int: ...
+
+    def recv(self, size: int) -> bytes: ...
+
+
+class Reply(NamedTuple):
+    kind: int
+    body: bytes
+
+
+def string(value: bytes) -> bytes:
+    return struct.pack(">I", len(value)) + value
+
+
+class Reader:
+    """Takes fields off a reply. Raises Broken where it ends too early."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def u32(self) -> int:
+        return int.from_bytes(self._take(4), "big")
+
+    def u64(self) -> int:
+        return int.from_bytes(self._take(8), "big")
+
+    def string(self) -> bytes:
+        return self._take(self.u32())
+
+    @property
+    def left(self) -> int:
+        return len(self._body) - self._at
+
+    def _take(self, size: int) -> bytes:
+        if size > self.left:
+            raise Broken("the server sent a reply that ends too early")
+        taken = self._body[self._at : self._at + size]
+        self._at += size
+        return taken
+
+
+class Wire:
+    """One SFTP conversation, used by one thread. Raises Broken, Refused, or what the channel raises."""
+
+    def __init__(self, channel: Channel, watchdog: Watchdog) -> None:
+        self._channel = channel
+        self._watchdog = watchdog
+        self._buffer = bytearray()
+        self._last_request = 0
+        self._expected: dict[int, Reply | None] = {}
+        self._forgotten: set[int] = set()
+
+    def start(self) -> tuple[int, dict[str, bytes]]:
+        """Agree on version 3; returns the server's version and its extensions."""
+        self._send_packet(struct.pack(">BI", INIT, 3))
+        packet = self._receive_packet()
+        if packet[:1] != bytes([VERSION]):
+            raise Broken("the server does not speak SFTP")
+        reader, extensions = Reader(packet[1:]), {}
+        version = reader.u32()
+        while reader.left:
+            name = reader.string().decode("utf-8", "backslashreplace")
+            extensions[name] = reader.string()
+        return version, extensions
+
+    def send(self, kind: int, *fields: bytes) -> int:
+        """Send a request and return its number; its reply must be received or forgotten."""
+        self._last_request = (self._last_request + 1) & 0xFFFFFFFF
+        request = self._last_request
+        self._expected[request] = None
+        self._send_packet(b"".join((struct.pack(">BI", kind, request), *fields)))
+        return request
+
+    def receive(self, request: int) -> Reply:
+        """The reply to one request, whatever order replies come in."""
+        while (reply := self._expected[request]) is None:
+            self._receive_one()
+        del self._expected[request]
+        return reply
+
+    def forget(self, request: int) -> None:
+        """Nobody waits for this reply any more."""
+        if self._expected.pop(request) is None:
+            self._forgotten.add(request)
+
+    def ask(self, kind: int, *fields: bytes) -> Reply:
+        return self.receive(self.send(kind, *fields))
+
+    def command(self, kind: int, *fields: bytes) -> None:
+        """A request whose only good answer is OK."""
+        raise_refusal(self.ask(kind, *fields))
+
+    def get(self, expected: int, kind: int, *fields: bytes) -> Reader:
+        """A request whose good answer is a packet of the kind `expected`."""
+        return unpack(self.ask(kind, *fields), expected)
+
+    def _send_packet(self, packet: bytes) -> None:
+        view = memoryview(struct.pack(">I", len(packet)) + packet)
+        while view:
+            with self._watchdog.waiting():
+                sent = self._channel.send(view)
+            if sent <= 0:
+                raise Broken("the server closed the channel")
+            view = view[sent:]
+
+    def _receive_one(self) -> None:
+        packet = self._receive_packet()
+        if len(packet) < 5:
+            raise Broken("the server sent a reply that ends too early")
+        request = int.from_bytes(packet[1:5], "big")
+        if request in self._forgotten:
+            self._forgotten.discard(request)
+        elif request in self._expected and self._expected[request] is None:
+            self._expected[request] = Reply(packet[0], packet[5:])
+        else:
+            raise Broken(f"the server answered request {request}, which was not asked")
+
+    def _receive_packet(self) -> bytes:
+        size = int.from_bytes(self._take(4), "big")
+        if not 0 < size <= _LARGEST_PACKET:
+            raise Broken("what the server sent is not SFTP (is something printed at login?)")
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            with self._watchdog.waiting():
+                piece = self._channel.recv(_RECEIVE_BYTES)
+            if not piece:
+                raise Broken("the server closed the channel")
+            self._buffer += piece
+        taken = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        return taken
+
+
+def raise_refusal(reply: Reply) -> None:
+    """Raises Refused unless the reply is the status OK."""
+    reader = unpack(reply, STATUS)
+    code = reader.u32()
+    if code != 0:
+        # Servers of version 2 send no text.
+        text = reader.string() if reader.left else b""
+        raise Refused(code, text.decode("utf-8", "backslashreplace"))
+
+
+def unpack(reply: Reply, expected: int) -> Reader:
+    """The fields of a reply of the kind `expected`. Raises Refused for a status instead, Broken for anything else."""
+    if reply.kind == expected:
+        return Reader(reply.body)
+    if reply.kind == STATUS:
+        raise_refusal(reply)
+    raise Broken(f"the server answered with a packet of type {reply.kind} where {expected} was due")
