@@ -27,6 +27,7 @@ BatchxferError
 │       ├── ForeignFile          something else is at the final name
 │       ├── GuardTripped         too few or too many rows
 │       ├── Vanished             temporary and final name are both gone
+│       ├── PastCutoff           too late to start or to publish
 │       └── WrongEnvironment     the endpoint belongs to another environment
 └── OwnershipLost        another worker owns the run now: stop, write nothing
 """
@@ -224,6 +225,10 @@ class GuardTripped(HeldError):
 
 class Vanished(HeldError):
     kind = "vanished"
+
+
+class PastCutoff(HeldError):
+    kind = "cutoff"
 
 
 class WrongEnvironment(HeldError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -113,15 +113,17 @@ def deliver(
     attempt: str,
     resend: bool = False,
     progress: Progress | None = None,
+    before_publish: Callable[[], None] = lambda: None,
 ) -> Evidence:
     """Bring every file of `delivery` to its final name, and say how the data file was proven.
 
+    `before_publish` is called before each file gets its final name; what it raises stops the delivery there.
     Raises AttemptError and OwnershipLost. May be called again after either, with the delivery as the ledger has it then.
     """
     texts = contents(artifact, delivery.path)
     proofs = []
     for file in delivery.files:
-        publisher = Publisher(session, file, texts[file.role], agreement, record, attempt)
+        publisher = Publisher(session, file, texts[file.role], agreement, record, attempt, before_publish)
         proofs.append(publisher.publish(resend=resend, progress=progress if file.role is FileRole.DATA else None))
     how, detail = proofs[0]
     return Evidence(how=how, detail=detail, server_key=session.server_key)
@@ -141,7 +143,9 @@ class Publisher:
         agreement: Agreement,
         record: Recorder,
         attempt: str,
+        before_publish: Callable[[], None],
     ) -> None:
+        self._before_publish = before_publish
         self._session = session
         self._file = file
         self._content = content
@@ -251,6 +255,7 @@ class Publisher:
         return self._rename(temporary, how)
 
     def _send_directly(self, progress: Progress | None, *, over: bool) -> Proof:
+        self._before_publish()
         path, exclusive = self._file.path, not over and not self._agreement.policy.replace
         self._record(self._file.role, FileStatus.SENDING)
         created = (lambda: self._record(self._file.role, FileStatus.SENDING, created=True)) if exclusive else None
@@ -326,6 +331,7 @@ class Publisher:
     # publishing
 
     def _rename(self, temporary: str, how: str) -> Proof:
+        self._before_publish()
         self._record(self._file.role, FileStatus.PUBLISHING, temp_path=temporary)
         change = self._session.replace if self._agreement.policy.replace else self._session.rename
         try:

@@ -16,7 +16,7 @@ from batchxfer import naming, push, retry, slots, snapshots, spool, sql
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import EndpointOptions, FormatOptions, Job
-from batchxfer.errors import AttemptError, GuardTripped, HeldError, LoginRefused, WrongEnvironment
+from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff, WrongEnvironment
 from batchxfer.ids import new_id
 from batchxfer.layout import Encoder
 from batchxfer.model import (
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("batchxfer")
 
 OPEN = frozenset({DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.PUBLISHING, DeliveryStatus.RETRYING})
+
+STATUS_AFTER = {
+    retry.RetryAt: DeliveryStatus.RETRYING,
+    retry.GiveUp: DeliveryStatus.FAILED,
+    retry.Hold: DeliveryStatus.HELD,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,10 @@ class Runner:
         run = self._hold_other_environments(claim, run)
         if not self._due(run, resend):
             return run
+        try:
+            self._check_cutoff(run, job)
+        except PastCutoff as error:
+            return self._stop(claim, run, error)
         run = self._ensure_artifact(claim, run, job)
         for delivery in self._due(run, resend) if run.artifact else ():
             run = self._deliver(claim, run, job, delivery, resend=resend)
@@ -144,6 +154,20 @@ class Runner:
                 except WrongEnvironment as error:
                     run = self._hold(claim, delivery, error)
         return run
+
+    def _check_cutoff(self, run: Run, job: Job) -> None:
+        cutoff = self._cutoff(run, job)
+        if cutoff is None or run.guard_released or self._ledger.now() <= cutoff:
+            return
+        if job.schedule is not None and job.schedule.past_cutoff != "send":
+            shown = cutoff.astimezone(job.schedule.cutoff_timezone or self._project.zone_of(job))
+            raise PastCutoff(
+                f"job {run.job!r}: its cutoff, {shown:%Y-%m-%d %H:%M %Z}, has passed: nothing more is published",
+                hint=f"send it all the same with: batchxfer release {run.id}",
+            )
+
+    def _cutoff(self, run: Run, job: Job) -> datetime | None:
+        return slots.cutoff_of(job.schedule, self._project.zone_of(job), run.due.slot)
 
     # building
 
@@ -237,7 +261,7 @@ class Runner:
     def _deliver(self, claim: Claim, run: Run, job: Job, delivery: Delivery, *, resend: bool) -> Run:
         attempt = self._ledger.begin_attempt(claim, delivery.endpoint)
         try:
-            evidence = self._try(claim, run, delivery, attempt.id, resend=resend)
+            evidence = self._try(claim, run, job, delivery, attempt.id, resend=resend)
         except AttemptError as error:
             return self._failed(claim, run, job, delivery, attempt.id, error)
         return self._ledger.settle(
@@ -249,7 +273,7 @@ class Runner:
             evidence=evidence,
         )
 
-    def _try(self, claim: Claim, run: Run, delivery: Delivery, attempt: str, *, resend: bool) -> Evidence:
+    def _try(self, claim: Claim, run: Run, job: Job, delivery: Delivery, attempt: str, *, resend: bool) -> Evidence:
         artifact = run.artifact
         if artifact is None:
             raise HeldError("there is no artifact to send", hint="rerun to query again")
@@ -281,6 +305,7 @@ class Runner:
                 attempt=attempt,
                 resend=resend,
                 progress=progress,
+                before_publish=lambda: self._check_cutoff(run, job),
             )
 
     def _endpoint(self, name: str) -> EndpointOptions:
@@ -329,22 +354,23 @@ class Runner:
     def _settle(
         self, claim: Claim, run: Run, job: Job, delivery: Delivery, error: AttemptError, *, attempt: str | None = None
     ) -> Run:
-        cutoff = slots.cutoff_of(job.schedule, self._project.zone_of(job), run.due.slot)
-        decision = retry.decide(job.retry, delivery.retries, error, self._ledger.now(), cutoff)
-        status, retry_at = DeliveryStatus.FAILED, None
-        if isinstance(decision, retry.RetryAt):
-            status, retry_at = DeliveryStatus.RETRYING, decision.at
-        elif isinstance(decision, retry.Hold):
-            status = DeliveryStatus.HELD
+        decision = retry.decide(
+            job.retry,
+            delivery.retries,
+            error,
+            self._ledger.now(),
+            self._cutoff(run, job),
+            past_cutoff=job.schedule.past_cutoff if job.schedule else "hold",
+        )
         return self._ledger.settle(
             claim,
             delivery.id,
-            status,
+            STATUS_AFTER[type(decision)],
             attempt=attempt,
             outcome=outcome_of(error) if attempt else None,
-            reason=error.message,
-            retry_at=retry_at,
-            used_retry=status is DeliveryStatus.RETRYING and not isinstance(error, LoginRefused),
+            reason=error.message if isinstance(decision, retry.RetryAt) else decision.reason,
+            retry_at=decision.at if isinstance(decision, retry.RetryAt) else None,
+            used_retry=isinstance(decision, retry.RetryAt) and decision.uses_retry,
             error=error.info,
         )
 
