@@ -46,7 +46,7 @@ FLOORS = (
     Floor(
         name="pure",
         rooms=[
-            *["values", "instants", "charset", "templates", "paths", "naming", "sql", "compression"],
+            *["values", "instants", "conversions", "totals", "charset", "templates", "paths", "sql", "compression"],
             *["cron", "calendars", "occurrences", "slots"],
             *["retry", "planner", "proof", "resolve", "health"],
         ],
@@ -64,7 +64,7 @@ FLOORS = (
         name="work",
         rooms=[
             *["config", "layout", "spool", "connections", "push", "pull", "load"],
-            *["snapshots", "runner", "worker", "operations", "notify"],
+            *["naming", "snapshots", "runner", "worker", "operations", "notify"],
         ],
         together=True,
         not_below=["databases", "codec", "endpoints", "ledger"],
@@ -106,7 +106,7 @@ BANS = (
     ),
     Ban(
         names=["pyarrow"],
-        allowed=["values", "instants", "layout", "spool", "compression", "load", "databases", "codec"],
+        allowed=["values", "instants", "conversions", "layout", "spool", "compression", "load", "databases", "codec"],
         reason="record batches live between source and codec; its import costs half a second",
     ),
     Ban(names=["typer", "click"], allowed=["cli"], reason="words in, words out"),

@@ -1,0 +1,184 @@
+"""The demo: the example project's jobs, sent to partners on this machine, with what goes wrong at night."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+from batchxfer.demo.shell import Command, Shell, inside
+from batchxfer.demo.stage import Stage, stage
+from batchxfer.errors import ExitCode
+
+FOLDER = Path("var/demo")
+LINES_SHOWN = 3
+CUT_AFTER_BYTES = 100_000
+
+
+def tell(folder: Path, command: Command, now: datetime, *, quiet: bool = False) -> Mapping[str, object]:
+    """Play the demo in `folder`, and return what was typed and delivered. Prints nothing where `quiet`.
+
+    `command` carries out the words after `batchxfer`. Raises UsageError when the folder is somebody's, DemoError when a
+    command does not end as it should.
+    """
+    console = Console(highlight=False, quiet=quiet)
+    with stage(folder.absolute(), now) as scene:
+        story = Story(scene, Shell(command=command, quiet=quiet), console)
+        with inside(scene.folder):
+            story.tell(folder)
+            runs = story.shell.ask("runs", "--limit", "100")["runs"]
+    return {"folder": str(scene.folder), "commands": story.shell.typed, "runs": runs}
+
+
+class Story:
+    def __init__(self, scene: Stage, shell: Shell, console: Console) -> None:
+        self.scene = scene
+        self.shell = shell
+        self.console = console
+        self.scenes = 0
+
+    def tell(self, folder: Path) -> None:
+        self.say(
+            f"A shop with a SQLite database, and four partners behind one SFTP server on 127.0.0.1, port "
+            f"{self.scene.partner.port}. All of it is made for you in [bold]{escape(str(folder))}[/]."
+        )
+        self.is_the_configuration_right()
+        self.each_format()
+        self.nothing_is_sent_too()
+        self.another_server_answers()
+        self.the_link_breaks()
+        self.once_more()
+        self.what_is_there_now()
+        self.what_to_type_next(folder)
+
+    # --- scenes ------------------------------------------------------------------------------
+
+    def is_the_configuration_right(self) -> None:
+        self.scene_is("Is the configuration right? Every file is read, nothing is connected to.")
+        self.type("check")
+
+    def each_format(self) -> None:
+        self.scene_is("Query, write, send. Each job has the format that its partner asked for.")
+        self.deliver("orders-to-bank", "Values between bars, a header and a trailer that count and add up:")
+        self.deliver("customers-to-crm", "Names and values, of the customers that changed since the slot before:")
+        self.deliver("labels-to-printer", "Lines as the query made them, into a folder of this machine:")
+        self.deliver("prices-by-hand", "A spreadsheet, for two partners, by hand:", "--param", "currency=USD")
+
+    def nothing_is_sent_too(self) -> None:
+        self.scene_is("No rows? The file is sent all the same. A missing file would not say that there was nothing.")
+        self.deliver("returns-to-warehouse", "The names of the columns, and no row:")
+
+    def another_server_answers(self) -> None:
+        self.scene_is("Somebody else answers in the partner's place: their host key is not the pinned one.")
+        own_key, logins = self.scene.partner.host_key, len(self.scene.partner.logins)
+        self.scene.partner.host_key = self.scene.impostor
+        self.type("run", "sales-to-accounting", expect=ExitCode.FAILED)
+        self.scene.partner.host_key = own_key
+        if len(self.scene.partner.logins) == logins:
+            self.say("That server saw no password, no key and no user name. Now the real one is back:")
+        self.type("retry", self.last_run("sales-to-accounting")["run"])
+        self.show("sales-to-accounting", "Fixed columns in Korea's encoding, where a syllable is two bytes wide:")
+
+    def the_link_breaks(self) -> None:
+        self.scene_is("The link breaks in the middle of a file.")
+        self.scene.partner.cut_next_upload(CUT_AFTER_BYTES)
+        self.type("run", "stock-to-warehouse", expect=ExitCode.RETRYING)
+        self.say(
+            f"The partner sees {self.seen_in('warehouse/stock')}. A scheduler would try again by itself; you can do so now. "
+            "The file that was built is sent, the query does not run again:"
+        )
+        self.type("retry", self.last_run("stock-to-warehouse")["run"])
+        self.show("stock-to-warehouse", "JSON, compressed:")
+
+    def once_more(self) -> None:
+        self.scene_is("Once more? What was delivered is left alone; a rerun is a new revision under a name of its own.")
+        self.type("run", "orders-to-bank")
+        self.type("rerun", self.last_run("orders-to-bank")["run"])
+
+    def what_is_there_now(self) -> None:
+        self.scene_is("What the partners have, and what the ledger says.")
+        if not self.console.quiet:
+            self.console.print(folder_tree(self.scene.partners), folder_tree(self.scene.folder / "var/printer"))
+        self.type("runs")
+
+    def what_to_type_next(self, folder: Path) -> None:
+        self.scene_is("What to type next.")
+        run = self.last_run("stock-to-warehouse")["run"]
+        for words, why in (
+            (f"cd {folder}", "the project: config.toml, jobs/, formats/"),
+            (f"batchxfer show {run}", "one run in full: attempts, evidence, sha256"),
+            ("batchxfer run orders-to-bank --dry-run", "the file that would be sent, and where to"),
+            ("batchxfer init my-project", "a project of your own"),
+        ):
+            self.console.print(f"  [bold]{escape(words):<48}[/] [dim]{escape(why)}[/]", soft_wrap=True)
+        self.console.print()
+
+    # --- telling -----------------------------------------------------------------------------
+
+    def scene_is(self, title: str) -> None:
+        self.scenes += 1
+        self.console.print(f"\n[bold cyan]{self.scenes}[/]  [bold]{title}[/]\n")
+
+    def say(self, text: str) -> None:
+        self.console.print(text)
+
+    def type(self, *words: str, expect: ExitCode = ExitCode.DONE) -> None:
+        self.console.print(f"[bold green]$[/] [bold]batchxfer {escape(' '.join(words))}[/]", soft_wrap=True)
+        self.shell.run(*words, expect=expect)
+
+    def deliver(self, job: str, caption: str, *options: str) -> None:
+        self.type("run", job, *options)
+        self.show(job, caption)
+
+    def show(self, job: str, caption: str) -> None:
+        """The beginning of the file as the partner has it."""
+        if self.console.quiet:
+            return
+        delivery = self.last_run(job)["deliveries"][0]
+        lines = read_lines(self.scene.remote(delivery["endpoint"], delivery["path"]))
+        self.say(f"[dim]{caption}[/]")
+        shown = lines if len(lines) <= LINES_SHOWN + 1 else [*lines[: LINES_SHOWN - 1], "…", lines[-1]]
+        for line in shown:
+            self.console.print(f"    [dim]│[/] {escape(line)}", no_wrap=True, overflow="ellipsis")
+        self.console.print()
+
+    def last_run(self, job: str) -> Any:
+        return self.shell.ask("runs", "--job", job, "--limit", "1")["runs"][0]
+
+    def seen_in(self, folder: str) -> str:
+        """The names in a partner's folder that are not temporary ones."""
+        here = self.scene.partners / folder
+        names = [path.name for path in here.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        return ", ".join(names) or "no file"
+
+
+def read_lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gzip.decompress(content)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp949")
+    return text.splitlines()
+
+
+def folder_tree(folder: Path) -> Tree:
+    """The files below `folder`, with their sizes in bytes."""
+    tree = Tree(f"[bold]{escape(folder.name)}/[/]", guide_style="dim")
+    _grow(tree, folder)
+    return tree
+
+
+def _grow(tree: Tree, folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            _grow(tree.add(f"{escape(path.name)}/"), path)
+        else:
+            tree.add(f"{escape(path.name)}  [dim]{path.stat().st_size:,} bytes[/]")
