@@ -74,6 +74,11 @@ class ErrorInfo:
     hint: str | None = None
 
 
+def printable(text: str) -> str:
+    """`text` on one line: what a server or a file's name says must not steer a terminal or a log."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class BatchxferError(Exception):
     """An error that a user may see: what, which one, why (`message`), what to do now (`hint`)."""
 

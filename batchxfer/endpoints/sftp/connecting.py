@@ -22,7 +22,7 @@ from batchxfer.endpoints.sftp.options import Options
 from batchxfer.endpoints.sftp.session import Server, SftpSession
 from batchxfer.endpoints.sftp.watchdog import Verdict, Watchdog
 from batchxfer.endpoints.sftp.wire import Wire
-from batchxfer.errors import AlgorithmError, AttemptError, CredentialError, HostKeyError, NotSupported
+from batchxfer.errors import AlgorithmError, AttemptError, CredentialError, HostKeyError, NotSupported, printable
 
 
 def connect(name: str, options: Options, base: Path, key_types: Sequence[str]) -> tuple[SftpSession, str]:
@@ -182,7 +182,7 @@ class _Connection:
 
 
 def _incompatible(exc: Exception, where: str, address: str, *, legacy: bool) -> AlgorithmError:
-    reason = failures.printable(str(exc)).removeprefix("Incompatible ssh peer ").strip("()")
+    reason = printable(str(exc)).removeprefix("Incompatible ssh peer ").strip("()")
     known = "every algorithm that paramiko has" if legacy else "every algorithm that is not weak"
     return AlgorithmError(
         f"{where}: {address} and this machine have no common algorithm: {reason}; {known} was offered",

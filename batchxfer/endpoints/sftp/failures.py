@@ -20,6 +20,7 @@ from batchxfer.errors import (
     NotSupported,
     PermissionRefused,
     ServerError,
+    printable,
 )
 
 EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE = 1, 2, 3, 4, 5
@@ -120,12 +121,6 @@ def from_break(exc: BaseException, verdict: Verdict | None, *, where: str, step:
 
 def seconds(value: float) -> str:
     return f"{value:g}s"
-
-
-def printable(text: str) -> str:
-    """`text` on one line: what a server or a file name says must not steer a terminal or a log."""
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in clean)
 
 
 def unreachable(exc: OSError, limit: float, *, where: str, step: str) -> NetworkError:

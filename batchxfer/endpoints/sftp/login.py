@@ -13,11 +13,11 @@ import paramiko
 from paramiko.auth_handler import AuthHandler
 
 from batchxfer.credentials import Secret, path_of, resolve
-from batchxfer.endpoints.sftp.failures import Broken, printable
+from batchxfer.endpoints.sftp.failures import Broken
 from batchxfer.endpoints.sftp.keys import load_key, read_key_file
 from batchxfer.endpoints.sftp.link import Transport
 from batchxfer.endpoints.sftp.options import Options
-from batchxfer.errors import AlgorithmError, CredentialError, LoginRefused
+from batchxfer.errors import AlgorithmError, CredentialError, LoginRefused, printable
 
 KEY, PASSWORD, QUESTIONS = "publickey", "password", "keyboard-interactive"
 _MOST_AGENT_KEYS = 5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from batchxfer.endpoints.sftp import failures, wire
-from batchxfer.endpoints.sftp.failures import Broken, Refused, printable
+from batchxfer.endpoints.sftp.failures import Broken, Refused
 from batchxfer.endpoints.sftp.hostkeys import HostKey
 from batchxfer.endpoints.sftp.link import Link
 from batchxfer.endpoints.sftp.transfer import Limits, Upload, ask_limits, download
@@ -23,6 +23,7 @@ from batchxfer.errors import (
     NetworkError,
     NotSupported,
     TransientError,
+    printable,
 )
 from batchxfer.ports import Entry, FileStat, Progress, Readable
 
