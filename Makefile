@@ -2,7 +2,6 @@
 # make test    every test          make check   format, lint, types, floors
 # Each makes .venv itself, from the locked packages; all it needs is Python 3.11 or newer (PYTHON=… names one).
 
-SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,13 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
-ifneq ($(shell command -v uv 2>/dev/null),)
-make_venv = uv venv --quiet --python "$(PYTHON)" $(VENV)
-install = uv pip install --quiet --python $(BIN)/python
-else
-make_venv = "$(PYTHON)" -m venv $(VENV)
 install = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-endif
 
 RUN_READY := $(VENV)/.ready-run
 TEST_READY := $(VENV)/.ready-test
@@ -47,7 +40,7 @@ format: $(TEST_READY)
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "batchxfer needs Python 3.11 or newer, and none was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making $(VENV) with $$("$(PYTHON)" --version) …"
-	@$(make_venv) || { rm -rf $(VENV); echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 $(RUN_READY): requirements/run.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the locked packages …"
