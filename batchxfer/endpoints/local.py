@@ -102,7 +102,7 @@ class LocalSession:
         with self._step(f"look at {path}"):
             try:
                 return _file_stat(os.lstat(self._inside(path)))
-            except (FileNotFoundError, FolderMissing):
+            except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def upload(
@@ -160,7 +160,7 @@ class LocalSession:
             try:
                 target = self._inside(path)
                 os.unlink(target)
-            except (FileNotFoundError, FolderMissing):
+            except (FileNotFoundError, NotADirectoryError):
                 return
             _sync_folder(target.parent)
 
@@ -223,7 +223,7 @@ class LocalSession:
     # parts of steps
 
     def _inside(self, path: str, *, follow: bool = False) -> Path:
-        """The real path of `path`. Raises PermissionRefused where it leads out of the root; FolderMissing for its folder.
+        """The real path of `path`. Raises PermissionRefused where it leads out of the root.
 
         The last part is not followed, unless `follow` says so.
         """
@@ -243,12 +243,9 @@ class LocalSession:
         try:
             return folder.resolve(strict=True)
         except (FileNotFoundError, NotADirectoryError) as exc:
-            raise FolderMissing(
-                f"{self._where}: the folder {printable(str(folder))} does not exist",
-                hint="make it, or see create_folders, then retry",
-            ) from exc
+            raise FileNotFoundError(errno.ENOENT, f"the folder {printable(str(folder))} does not exist") from exc
         except RuntimeError as exc:
-            raise FolderMissing(f"{self._where}: {printable(str(folder))} is a link to itself") from exc
+            raise OSError(errno.ELOOP, f"{printable(str(folder))} is a link to itself") from exc
 
     @contextlib.contextmanager
     def _create(self, target: Path, path: str, *, exclusive: bool) -> Iterator[int]:

@@ -27,12 +27,11 @@ class Folder(asyncssh.SFTPServer):
     root: Path
 
     def __init__(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
-        self.channel = chan
         super().__init__(chan, chroot=bytes(self.root))
 
     def cut(self) -> None:
         """The line breaks."""
-        self.channel.get_connection().abort()
+        self.connection.abort()
 
 
 @dataclass
