@@ -85,16 +85,18 @@ class Building(Claims):
         with self._store.write() as tx:
             self._claimed(tx, claim)
             self._check_endpoint(tx, claim.run, endpoint)
-            same = (attempts.c.run == claim.run) & (func.coalesce(attempts.c.endpoint, "") == (endpoint or ""))
-            query = select(func.count(), func.count().filter(attempts.c.ended_at.is_(None))).where(same)
-            before, open_ones = tx.connection.execute(query).one()
-            if open_ones:
+            same = func.coalesce(attempts.c.endpoint, "") == (endpoint or "")
+            is_open = same & attempts.c.ended_at.is_(None)
+            counts = select(func.count(), func.count().filter(same), func.count().filter(is_open))
+            tries, before, still_open = tx.connection.execute(counts.where(attempts.c.run == claim.run)).one()
+            if still_open:
                 raise ValueError(f"run {claim.run} has an open attempt at {endpoint or 'its build'} already")
             attempt = Attempt(id=new_id(tx.now), number=before + 1, endpoint=endpoint, started_at=tx.now)
             tx.connection.execute(
                 insert(attempts).values(
                     id=attempt.id,
                     run=claim.run,
+                    position=tries,
                     endpoint=endpoint,
                     number=attempt.number,
                     claim=claim.token,

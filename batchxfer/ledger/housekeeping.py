@@ -21,7 +21,7 @@ class SqlLedger(Delivering):
 
     def add_event(self, run: str | None, kind: str, detail: Mapping[str, object]) -> None:
         with self._store.write() as tx:
-            self._tell(tx, run, kind, **detail)
+            self._write_event(tx, run, kind, detail)
 
     def prunable(self, before: datetime) -> list[tuple[Run, Artifact]]:
         of_run = deliveries.c.run == artifacts.c.run

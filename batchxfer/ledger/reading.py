@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
@@ -24,8 +24,7 @@ class Reading(Records):
         if len(wanted) < _SHORTEST:
             raise UsageError(f"{prefix!r} is too short for a run: at least {_SHORTEST} characters of its id")
         with self._store.read() as tx:
-            query = select(runs.c.id).where(runs.c.id.startswith(wanted, autoescape=True)).order_by(runs.c.id)
-            found = tx.connection.execute(query.limit(_SHOWN + 1)).scalars().all()
+            found = self._beginning_with(tx, wanted)
             if not found:
                 raise UsageError(f"no run begins with {prefix!r}", hint="list the runs with: batchxfer runs")
             if len(found) > 1:
@@ -62,6 +61,15 @@ class Reading(Records):
             told = tx.connection.execute(select(events).where(events.c.run == run).order_by(events.c.id))
             return [Event(at=row.at, run=row.run, kind=row.kind, detail=row.detail) for row in told]
 
+    def _beginning_with(self, tx: Transaction, prefix: str) -> Sequence[str]:
+        if not (prefix.isascii() and prefix.isalnum()):
+            return []
+        # All ids are upper case letters and digits; `~` sorts after them.
+        same = runs.c.id.between(prefix, prefix + "~")
+        return (
+            tx.connection.execute(select(runs.c.id).where(same).order_by(runs.c.id).limit(_SHOWN + 1)).scalars().all()
+        )
+
     def _newest(self, tx: Transaction, job: str, slot: datetime) -> str | None:
         query = select(runs.c.id).where(runs.c.job == job, runs.c.slot == slot).order_by(runs.c.revision.desc())
         return tx.connection.execute(query.limit(1)).scalar_one_or_none()
@@ -77,6 +85,6 @@ class Reading(Records):
         return or_(and_(runs.c.status == status, runs.c.id.not_in(gone)), runs.c.id.in_(matching))
 
 
-def _some(ids: Any) -> str:
+def _some(ids: Sequence[str]) -> str:
     more = ", …" if len(ids) > _SHOWN else ""
     return ", ".join(ids[:_SHOWN]) + more

@@ -79,8 +79,10 @@ class Records:
 
     def _tell(self, tx: Transaction, run: str | None, kind: str, **detail: object) -> None:
         """Write an event; what is None is left out."""
-        told = {key: value for key, value in detail.items() if value is not None}
-        tx.connection.execute(insert(events).values(at=tx.now, run=run, kind=kind, detail=told))
+        self._write_event(tx, run, kind, {key: value for key, value in detail.items() if value is not None})
+
+    def _write_event(self, tx: Transaction, run: str | None, kind: str, detail: Mapping[str, object]) -> None:
+        tx.connection.execute(insert(events).values(at=tx.now, run=run, kind=kind, detail=detail))
 
 
 def fields(error: ErrorInfo | None) -> Mapping[str, Any] | None:

@@ -49,7 +49,7 @@ _one_run = (
 )
 _of_runs: BindParameter[list[str]] = bindparam("runs", expanding=True)
 RUNS = _one_run.where(runs.c.id.in_(_of_runs))
-_ATTEMPTS = select(attempts).where(attempts.c.run.in_(_of_runs)).order_by(attempts.c.started_at, attempts.c.id)
+_ATTEMPTS = select(attempts).where(attempts.c.run.in_(_of_runs)).order_by(attempts.c.position)
 _ARTIFACTS = select(artifacts).where(artifacts.c.run.in_(_of_runs), artifacts.c.dropped_at.is_(None))
 _DELIVERIES = select(deliveries).where(deliveries.c.run.in_(_of_runs)).order_by(deliveries.c.position)
 _FILES = (

@@ -170,6 +170,7 @@ attempts = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("run", Id, ForeignKey(runs.c.id), nullable=False),
+    Column("position", Integer, nullable=False),
     Column("endpoint", Exact),
     Column("number", Integer, nullable=False),
     Column("claim", Id, nullable=False),
@@ -177,6 +178,7 @@ attempts = Table(
     Column("ended_at", Instant),
     Column("outcome", Exact),
     Column("error", Json),
+    UniqueConstraint("run", "position"),
     one_of("outcome", Outcome),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_with_outcome"),
 )

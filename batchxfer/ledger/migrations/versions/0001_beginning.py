@@ -88,6 +88,7 @@ def _attempts_and_artifacts() -> None:
         "attempts",
         sa.Column("id", ID, nullable=False),
         sa.Column("run", ID, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("endpoint", EXACT),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("claim", ID, nullable=False),
@@ -97,6 +98,7 @@ def _attempts_and_artifacts() -> None:
         sa.Column("error", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="attempts_pk"),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name="attempts_run_fk"),
+        sa.UniqueConstraint("run", "position", name="attempts_run_position_once"),
         sa.CheckConstraint(
             "outcome IN ('delivered', 'built', 'transient', 'permanent', 'held', 'abandoned')",
             name=op.f("attempts_outcome_known"),

@@ -1,0 +1,3 @@
+"""Fixtures that several kinds of tests share."""
+
+pytest_plugins = ["tests.ledgers"]
