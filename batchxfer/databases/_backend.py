@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -28,19 +28,21 @@ _TIMEOUT_ARGUMENTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A query that was sent: its cursor, how to run a second one beside it, and the rows that came first."""
+    """A query that runs: the result and the driver's cursor beneath it, and the rows that came first.
+
+    `source` is the query with its `:name` parameters, `text` with the driver's placeholders for `arguments`; `complete` says
+    that there are no more rows than the first.
+    """
 
     connection: sa.Connection
+    result: sa.CursorResult[Any]
     cursor: Any
+    names: Sequence[str]
     source: str
     text: str
     arguments: Any
     first: Sequence[Sequence[object]]
     complete: bool
-
-    @property
-    def names(self) -> list[str]:
-        return [str(column[0]) for column in self.cursor.description]
 
 
 class Backend:
@@ -77,11 +79,22 @@ class Backend:
         if self.url.get_backend_name() == "oracle":
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
-    def cancel(self, opened: Opened) -> None:
+    def check(self, connection: sa.Connection, text: str) -> None:
+        """Refuse a query that the session cannot answer rightly."""
+
+    def cancel(self, connection: sa.Connection, cursor: Any) -> None:
         """End what still runs; the connection is of no use afterwards."""
-        opened.connection.invalidate()
+        connection.invalidate()
 
     # values
+
+    def again(self, opened: Opened) -> Iterator[str]:
+        """Queries of which the first that the server understands is to be run instead; none: this one will do."""
+        return iter(())
+
+    def is_no_syntax(self, exc: BaseException) -> bool:
+        """Whether the server did not understand the query."""
+        return False
 
     def value(self, value: ParameterValue) -> object:
         """`value` as the driver takes it; an aware timestamp as the wall time of the database's zone."""

@@ -68,8 +68,8 @@ class SqliteBackend(Backend):
         driver.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
         driver.execute("BEGIN")
 
-    def cancel(self, opened: Opened) -> None:
-        opened.cursor.close()
+    def cancel(self, connection: sa.Connection, cursor: Any) -> None:
+        cursor.close()
 
     # values
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,22 +43,13 @@ class Source:
         backend = self._backend()
         engine = self._engine(backend)
         try:
-            connection = _connect(backend, engine)
+            rows = _start(backend, engine, _placed(query, backend, engine.dialect.paramstyle))
             try:
-                yield from self._rows(backend, connection, query)
+                yield rows
             finally:
-                _close(connection)
+                rows.close()
         finally:
             engine.dispose()
-
-    def _rows(self, backend: Backend, connection: sa.Connection, query: Query) -> Iterator[Rows]:
-        opened = _run(backend, connection, query)
-        rows = Rows(backend, opened, _call(backend, lambda: backend.readers(opened)))
-        try:
-            yield rows
-        finally:
-            if not rows.finished:
-                backend.cancel(opened)
 
     def _backend(self) -> Backend:
         try:
@@ -85,25 +77,101 @@ class Source:
 class Rows:
     """The rows of one query, as ports.Rows says."""
 
-    def __init__(self, backend: Backend, opened: Opened, readers: Sequence[Reader]) -> None:
+    def __init__(self, backend: Backend, opened: Opened) -> None:
+        self.opened = opened
+        self.readers: Sequence[Reader] = ()
         self._backend = backend
-        self._opened = opened
-        self._readers = readers
-        self.finished = opened.complete
+        self._finished = opened.complete
+        self._closed = False
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(reader.column for reader in self._readers)
+        return tuple(reader.column for reader in self.readers)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return stream(self._readers, self._opened.first, self._fetch)
+        return stream(self.readers, self.opened.first, self._fetch)
+
+    def close(self) -> None:
+        """End the query where it still runs, and its session. May be called twice."""
+        if not self._closed and not self._finished:
+            self._backend.cancel(self.opened.connection, self.opened.cursor)
+        self._closed = True
+        _close(self.opened.connection)
 
     def _fetch(self, rows: int) -> Sequence[Sequence[object]]:
-        if self.finished:
+        if self._finished:
             return ()
-        found: Sequence[Sequence[object]] = _call(self._backend, lambda: self._opened.cursor.fetchmany(rows))
-        self.finished = not found
+        found: Sequence[Sequence[object]] = _call(self._backend, lambda: self.opened.result.fetchmany(rows))
+        self._finished = not found
         return found
+
+
+# --- a query from its text to its rows -----------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Statement:
+    """A query as the driver takes it; `source` still has its `:name` parameters."""
+
+    source: str
+    text: str
+    arguments: Any
+
+
+def _start(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
+    rows = _begun(backend, engine, statement)
+    try:
+        others = [replace(statement, text=text) for text in _call(backend, lambda: list(backend.again(rows.opened)))]
+        if others:
+            rows.close()
+            rows = _first_understood(backend, engine, others)
+        rows.readers = _call(backend, lambda: backend.readers(rows.opened))
+    except BaseException:
+        rows.close()
+        raise
+    return rows
+
+
+def _first_understood(backend: Backend, engine: sa.Engine, statements: Sequence[_Statement]) -> Rows:
+    for statement in statements[:-1]:
+        try:
+            return _begun(backend, engine, statement)
+        except QueryError as error:
+            if error.__cause__ is None or not backend.is_no_syntax(error.__cause__):
+                raise
+    return _begun(backend, engine, statements[-1])
+
+
+def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
+    """The query, running, with its first rows."""
+    connection = _connect(backend, engine)
+    cursor = None
+    try:
+        _call(backend, lambda: backend.check(connection, statement.source))
+        result = _call(backend, lambda: _send(connection, statement))
+        cursor = result.cursor
+        if cursor is None or cursor.description is None:
+            raise QueryError(backend.says("the query gives no rows and no columns"), hint="write one SELECT")
+        names = [str(column[0]) for column in cursor.description]
+        first = list(_call(backend, lambda: result.fetchmany(FIRST_ROWS)))
+        more = [] if len(first) == FIRST_ROWS else _call(backend, lambda: result.fetchmany(1))
+    except BaseException:
+        if cursor is not None:
+            backend.cancel(connection, cursor)
+        _close(connection)
+        raise
+    opened = Opened(
+        connection=connection,
+        result=result,
+        cursor=cursor,
+        names=names,
+        source=statement.source,
+        text=statement.text,
+        arguments=statement.arguments,
+        first=[*first, *more],
+        complete=len(first) < FIRST_ROWS and not more,
+    )
+    return Rows(backend, opened)
 
 
 def _connect(backend: Backend, engine: sa.Engine) -> sa.Connection:
@@ -111,46 +179,22 @@ def _connect(backend: Backend, engine: sa.Engine) -> sa.Connection:
     try:
         connection = engine.connect()
         backend.begin(connection)
-    except BatchxferError:
-        _close(connection)
-        raise
     except Exception as exc:
         _close(connection)
-        raise backend.refused(exc) from exc
+        raise exc if isinstance(exc, BatchxferError) else backend.refused(exc) from exc
     return connection
 
 
 def _close(connection: sa.Connection | None) -> None:
     """Roll back and close; a connection that is gone has done both."""
     if connection is not None:
-        try:
+        with suppress(Exception):
             connection.close()
-        except Exception:
-            connection.invalidate()
 
 
-def _run(backend: Backend, connection: sa.Connection, query: Query) -> Opened:
-    source = sql.one_statement(query.text, backend.dialect)
-    text, arguments = placed(source, query, backend, connection.dialect.paramstyle)
-    cursor = _call(backend, lambda: _send(connection, text, arguments))
-    if cursor.description is None:
-        raise QueryError(backend.says("the query gives no rows and no columns"), hint="write one SELECT")
-    first = _call(backend, lambda: cursor.fetchmany(FIRST_ROWS))
-    complete = len(first) < FIRST_ROWS
-    return Opened(
-        connection=connection,
-        cursor=cursor,
-        source=source,
-        text=text,
-        arguments=arguments,
-        first=first,
-        complete=complete,
-    )
-
-
-def _send(connection: sa.Connection, text: str, arguments: Any) -> Any:
-    streaming = connection.execution_options(stream_results=True, no_parameters=not arguments)
-    return streaming.exec_driver_sql(text, arguments or None).cursor
+def _send(connection: sa.Connection, statement: _Statement) -> sa.CursorResult[Any]:
+    streaming = connection.execution_options(stream_results=True, no_parameters=not statement.arguments)
+    return streaming.exec_driver_sql(statement.text, statement.arguments or None)
 
 
 def _call(backend: Backend, act: Callable[[], Any]) -> Any:
@@ -175,20 +219,21 @@ _STYLES: dict[str, Callable[[int], str]] = {
 }
 
 
-def placed(text: str, query: Query, backend: Backend, style: str) -> tuple[str, Any]:
-    """`text` with the driver's placeholders, and what is bound to them, in the shape that the driver takes."""
+def _placed(query: Query, backend: Backend, style: str) -> _Statement:
+    """The query with the driver's placeholders, and what is bound to them, in the shape that the driver takes."""
+    source = sql.one_statement(query.text, backend.dialect)
     values: list[object] = []
 
     def place(name: str) -> str:
         values.append(backend.value(_given(query, name)))
         return _STYLES[style](len(values))
 
-    percent = style in {"format", "pyformat"} and bool(sql.find_parameters(text, backend.dialect))
+    percent = style in {"format", "pyformat"} and bool(sql.find_parameters(source, backend.dialect))
     keep: Callable[[str], str] = (lambda part: part.replace("%", "%%")) if percent else (lambda part: part)
-    bound = sql.bind_parts(text, place, keep, backend.dialect)
-    if style in {"named", "pyformat"}:
-        return bound, {f"p{number}": value for number, value in enumerate(values, 1)}
-    return bound, tuple(values)
+    text = sql.bind_parts(source, place, keep, backend.dialect)
+    by_name = style in {"named", "pyformat"}
+    arguments = {f"p{number}": value for number, value in enumerate(values, 1)} if by_name else tuple(values)
+    return _Statement(source=source, text=text, arguments=arguments)
 
 
 def _given(query: Query, name: str) -> object:
