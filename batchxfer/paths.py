@@ -156,7 +156,12 @@ def parse_temp_name(text: str) -> Template:
 def temporary_path(temp_name: str, path: str, attempt: str) -> str:
     """The temporary name beside `path`. Raises PathError."""
     folder, name = split(path)
-    return check_path(join(folder, parse(temp_name, TEMP_FIELDS).render({"name": name, "attempt": attempt})))
+    return check_path(join(folder, render_temp_name(temp_name, name, attempt)))
+
+
+def render_temp_name(temp_name: str, name: str, attempt: str) -> str:
+    """The temporary name for the file `name`, without its folder, unchecked."""
+    return parse(temp_name, TEMP_FIELDS).render({"name": name, "attempt": attempt})
 
 
 def parse_sidecar(text: str) -> Template:

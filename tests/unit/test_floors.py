@@ -48,7 +48,7 @@ FLOORS = (
         rooms=[
             *["values", "instants", "conversions", "totals", "charset", "templates", "paths", "sql", "compression"],
             *["cron", "calendars", "occurrences", "slots"],
-            *["retry", "planner", "proof", "resolve", "health"],
+            *["retry", "dispatch", "planner", "proof", "resolve", "health"],
         ],
         together=True,
         reason="decisions are values, so that a test needs no world",
@@ -63,7 +63,8 @@ FLOORS = (
     Floor(
         name="work",
         rooms=[
-            *["config", "layout", "spool", "connections", "push", "pull", "load"],
+            *["tables", "urls", "format_checks", "job_checks", "config", "schemas"],
+            *["layout", "spool", "connections", "push", "pull", "load"],
             *["naming", "snapshots", "runner", "worker", "operations", "notify"],
         ],
         together=True,
@@ -106,7 +107,18 @@ BANS = (
     ),
     Ban(
         names=["pyarrow"],
-        allowed=["values", "instants", "conversions", "layout", "spool", "compression", "load", "databases", "codec"],
+        allowed=[
+            "values",
+            "instants",
+            "conversions",
+            "totals",
+            "layout",
+            "spool",
+            "compression",
+            "load",
+            "databases",
+            "codec",
+        ],
         reason="record batches live between source and codec; its import costs half a second",
     ),
     Ban(names=["typer", "click"], allowed=["cli"], reason="words in, words out"),
@@ -127,6 +139,11 @@ BANS = (
     Ban(names=["locale"], allowed=[], reason="bytes do not depend on the machine's locale"),
     Ban(names=["pickle", "marshal", "shelve"], allowed=[], reason="what is kept is text that a person can read"),
 )
+
+# Imports that may close a circle.
+KNOWN_CIRCLES = {
+    ("cli.starting", "cli.process"): "the demo is a command that types commands",
+}
 
 PURE_BAN = Ban(
     names=[
@@ -331,7 +348,8 @@ def cycles(package: dict[str, Names]) -> Iterator[str]:
         if module in done:
             return
         for other in sorted(package[module].internal):
-            yield from walk(other, [*path, module])
+            if (module, other) not in KNOWN_CIRCLES:
+                yield from walk(other, [*path, module])
         done.add(module)
 
     for module in package:
