@@ -6,7 +6,7 @@ the job's order is strict. What belongs to a paused job waits.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -54,7 +54,7 @@ def ready(open_runs: Iterable[OpenRun], orders: Mapping[str, str], paused: Colle
     return Ready(runs=tuple(sorted(chosen, key=lambda run: (run.slot, run.job))), next_at=min(waits, default=None))
 
 
-def _startable(runs: list[OpenRun], now: datetime, *, strict: bool) -> Iterable[OpenRun]:
+def _startable(runs: list[OpenRun], now: datetime, *, strict: bool) -> Iterator[OpenRun]:
     for run in runs:
         if _is_due(run, now):
             yield run
