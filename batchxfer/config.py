@@ -91,12 +91,12 @@ def load(path: Path, models: OptionModels) -> Project:
     path = path.absolute()
     findings = Findings(file=path.name)
     table = read_toml(path, findings)
-    if table is None:
+    if table is None and not path.is_file():
         raise ConfigError(findings.problems)
     reader = _Reader(path.parent, models, findings)
-    config = reader.read_config(table)
+    config = reader.read_config(table or {})
     formats = reader.read_formats(config)
-    jobs = reader.read_jobs(config, formats)
+    jobs = reader.read_jobs(config, formats, complete=table is not None)
     if findings.problems:
         raise ConfigError(findings.problems)
     return Project(
@@ -222,15 +222,16 @@ class _Reader:
 
     # jobs/
 
-    def read_jobs(self, config: Config, formats: Mapping[str, FormatOptions]) -> dict[str, Job]:
+    def read_jobs(self, config: Config, formats: Mapping[str, FormatOptions], *, complete: bool) -> dict[str, Job]:
         known = Surroundings(
+            complete=complete,
             timezone=config.timezone or UTC,
             databases=config.databases or {},
             endpoints=config.endpoints or {},
             calendars=config.calendars or {},
         )
         jobs = {}
-        for path, findings in self._files(config.jobs, "jobs", required=True):
+        for path, findings in self._files(config.jobs, "jobs", required=complete):
             table = read_toml(path, findings)
             if table is not None and _is_push(table, findings):
                 jobs[path.stem] = self._read_job(path.stem, table, formats, known, findings)

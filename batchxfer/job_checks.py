@@ -22,8 +22,10 @@ QUERY_VARIABLES = SLOT_VARIABLES | {"job"}
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a job may speak of. Half-read values where there are problems."""
+    """What a job may speak of; half-read where there are problems. Where config.toml could not be read it is not `complete`:
+    no name is unknown then."""
 
+    complete: bool
     timezone: ZoneInfo
     databases: Mapping[str, DatabaseOptions]
     endpoints: Mapping[str, EndpointOptions]
@@ -79,7 +81,7 @@ def _check_schedule(schedule: Schedule, known: Surroundings, findings: Findings)
 def _check_calendar(schedule: Schedule, known: Surroundings, findings: Findings) -> None:
     if schedule.calendar is not None:
         # What is wrong inside a calendar of the configuration is told there.
-        if schedule.calendar not in known.calendars:
+        if known.complete and schedule.calendar not in known.calendars:
             _try(lambda: calendars.find(schedule.calendar or "", known.calendars), "schedule.calendar", findings)
         return
     if schedule.date_offset and schedule.date_offset.open_days:
@@ -106,7 +108,7 @@ def _try(read: Callable[[], object], where: str, findings: Findings) -> None:
 
 def _check_source(job: Job, query: str | None, known: Surroundings, findings: Findings) -> None:
     database = job.source.database
-    if database and database not in known.databases:
+    if known.complete and database and database not in known.databases:
         hint = did_you_mean(database, known.databases, what="databases")
         findings.add("source.database", f"unknown database {database!r}", hint)
     if (job.source.query is None) == (job.source.query_file is None):
@@ -180,7 +182,7 @@ def _check_endpoints(file: FileOptions, known: Surroundings, findings: Findings)
     names = _names(file)
     where = "file.endpoint" if file.endpoint is not None else "file.endpoints"
     for name in dict.fromkeys(names):
-        if name not in known.endpoints:
+        if known.complete and name not in known.endpoints:
             findings.add(where, f"unknown endpoint {name!r}", did_you_mean(name, known.endpoints, what="endpoints"))
         elif names.count(name) > 1:
             findings.add(where, f"{name!r} is named {names.count(name)} times")

@@ -57,16 +57,19 @@ def read_toml(path: Path, findings: Findings) -> dict[str, Any] | None:
     except UnicodeDecodeError as exc:
         findings.add("", f"is not UTF-8 text: byte {exc.start} is wrong", "save it as UTF-8")
     except tomllib.TOMLDecodeError as exc:
-        problem, where = _syntax_error(str(exc))
+        problem, where = _syntax_error(str(exc), path)
         findings.add(where, problem, "mend the TOML there")
     except (ValueError, RecursionError):
         findings.add("", "holds a value that is too large or too deep")
     return None
 
 
-def _syntax_error(message: str) -> tuple[str, str]:
+def _syntax_error(message: str, path: Path) -> tuple[str, str]:
     match = re.fullmatch(r"(.*) \(at (.*)\)", message, re.DOTALL)
     problem, where = (match[1], match[2]) if match else (message, "")
+    if where == "end of document":
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        where = f"line {len(lines)}, column {len(lines[-1]) + 1}"
     return f"not TOML: {problem[:1].lower()}{problem[1:]}", where
 
 
