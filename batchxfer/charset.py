@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
+from functools import cached_property
 
 from batchxfer.suggestions import closest
 
@@ -30,7 +31,7 @@ def encoding_problem(name: str) -> str | None:
 
 def is_stateful(name: str) -> bool:
     """Whether the bytes of a character depend on the text before it (escape sequences)."""
-    return codecs.lookup(name).name.startswith(("iso2022", "hz"))
+    return codecs.lookup(name).name.startswith(("iso2022", "hz", "utf-7"))
 
 
 def is_utf8(name: str) -> bool:
@@ -57,6 +58,11 @@ class Charset:
         self.is_euc_kr = self._codec == "euc_kr"
         self._plain = plain.get(self._codec, self._codec)
         self._known: dict[str, bool] = {}
+
+    @cached_property
+    def keeps_ascii(self) -> bool:
+        """Whether an ASCII text is its own bytes, wherever it stands."""
+        return not is_stateful(self.name) and all(chr(n).encode(self.name, "replace") == bytes([n]) for n in range(128))
 
     def clean(self, text: str) -> str:
         """The text with `?` for what the encoding lacks. Raises Unencodable where that is not wanted."""
@@ -101,6 +107,13 @@ class Stream:
         self._encoder = codecs.getincrementalencoder(charset.name)()
         self._decoder = codecs.getincrementaldecoder(charset.name)()
         self._held_back = ""  # written, but not in the bytes yet: it may combine with what follows
+
+    def encode_utf8(self, data: memoryview) -> bytes | memoryview:
+        """As `encode`, for a text that comes as UTF-8."""
+        raw = data.tobytes()
+        if self._charset.keeps_ascii and not self._held_back and raw.isascii():
+            return data
+        return self.encode(str(raw, "utf-8"))
 
     def encode(self, text: str) -> bytes:
         """The bytes of the next piece. Raises Unencodable; the stream is of no use afterwards."""

@@ -201,7 +201,7 @@ class Encoder:
         if self._utf8:
             return values.text_bytes(records)
         try:
-            return self._stream.encode(str(values.text_bytes(records), "utf-8"))
+            return self._stream.encode_utf8(values.text_bytes(records))
         except Unencodable as error:
             raise self._blame(error, records, converted, first_row) from None
 

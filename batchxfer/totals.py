@@ -70,6 +70,23 @@ def _zero(key: str, column: Column) -> int | Decimal:
 def _sum(array: pa.Array, column: Column, first_row: int) -> int | Decimal:
     if column.type.name is TypeName.INTEGER:
         return _sum_of_integers(array)
+    total = _sum_at_once(array, column)
+    return _sum_one_by_one(array, column, first_row) if total is None else total
+
+
+def _sum_at_once(array: pa.Array, column: Column) -> Decimal | None:
+    """The sum of decimals whose type says that they fit in 128 bits; None where one of them does not keep to its type."""
+    precision, scale = column.type.precision, column.type.scale
+    if precision is None or precision > 28:
+        return None
+    try:
+        total = pc.sum(array.cast(pa.decimal128(38, scale))).as_py()
+    except pa.ArrowInvalid:
+        return None
+    return total if isinstance(total, Decimal) else None
+
+
+def _sum_one_by_one(array: pa.Array, column: Column, first_row: int) -> Decimal:
     total = Decimal(0)
     for row, digits in enumerate(array.to_pylist(), first_row):
         if digits is not None:

@@ -41,6 +41,11 @@ class Block:
     def is_ascii(self) -> bool:
         return self._bytes.isascii()
 
+    @property
+    def is_printable_ascii(self) -> bool:
+        """Whether no byte is a control character (DEL too) or beyond ASCII."""
+        return self.is_ascii and not self.has_control and not self.has("\x7f")
+
     def has(self, text: str) -> bool:
         return text.encode() in self._bytes
 
@@ -55,6 +60,24 @@ def join(*parts: pa.Array | str, separator: str = "", null: str | None = None) -
         {"null_handling": "emit_null"} if null is None else {"null_handling": "replace", "null_replacement": null}
     )
     return pc.binary_join_element_wise(*texts, pa.scalar(separator, TEXT), **handling)
+
+
+def join_present(fields: Iterable[tuple[str, pa.Array, str]], separator: str) -> pa.Array:
+    """The fields of each row that are not NULL, each with the text before and the text after it, and separated."""
+    parts: list[pa.Array | str] = []
+    begun: pa.Array | bool = False
+    for before, text, after in fields:
+        if isinstance(begun, bool):
+            lead: pa.Array | str = separator * begun + before
+        else:
+            lead = pc.if_else(begun, pa.scalar(separator + before, TEXT), pa.scalar(before, TEXT))
+        if text.null_count == 0:
+            parts += [lead, text, after] if after else [lead, text]
+            begun = True
+        else:
+            parts.append(join(lead, text, after) if after else join(lead, text))
+            begun = begun if begun is True else pc.or_(pc.is_valid(text), begun)
+    return join(*parts, null="")
 
 
 def any_of(masks: Iterable[pa.Array]) -> pa.Array | None:

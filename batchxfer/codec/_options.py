@@ -1,4 +1,4 @@
-"""What the options of several formats have in common: line endings, and checks between a format's keys."""
+"""What the options of several formats have in common: line endings, separators, checks between a format's keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from batchxfer.templates import time_problems
 
 LINE_ENDINGS: Mapping[str, str] = {"lf": "\n", "crlf": "\r\n", "none": ""}
 
-# Replacing a character in these would change the records' structure.
 _STRUCTURE = ("delimiter", "quote_char", "escape", "null", "decimal_point", "separator", "assign", "true", "false")
 
 
@@ -28,8 +27,8 @@ def common_complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield Complaint(key="encoding", problem=problem, hint="the names are those of Python's text encodings")
     if encoding == "utf-7" and table.get("line_ending") == "none":
         yield Complaint(key="line_ending", problem='utf-7 needs a line ending: "none" would leave its state open')
-    else:
-        yield from _unencodable_complaints(table, encoding)
+    for key in _STRUCTURE:
+        yield from encodable_complaints(table, key, encoding, key)
     for key in ("date_format", "time_format", "timestamp_format"):
         yield from _time_complaints(table, key)
     written = text_keys(table, true="true", false="false")
@@ -37,12 +36,14 @@ def common_complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield Complaint(key="true", problem=f"true and false are both written {written['true']!r}")
 
 
-def _unencodable_complaints(table: Mapping[str, Any], encoding: object) -> Iterator[Complaint]:
-    charset = Charset(encoding if isinstance(encoding, str) and encoding else "utf-8", replace=False)
-    for key in _STRUCTURE:
-        lacking = charset.lacking(table[key]) if isinstance(table.get(key), str) else None
-        if lacking:
-            yield Complaint(key=key, problem=f"the encoding {encoding} has no {', '.join(map(repr, sorted(lacking)))}")
+def encodable_complaints(table: Mapping[str, Any], key: str, encoding: object, where: str) -> Iterator[Complaint]:
+    """For a text that stands in every record: replacing one of its characters would change the records' structure."""
+    name = encoding if isinstance(encoding, str) and encoding else "utf-8"
+    if not isinstance(table.get(key), str) or encoding_problem(name):
+        return
+    lacking = Charset(name, replace=False).lacking(table[key])
+    if lacking:
+        yield Complaint(key=where, problem=f"the encoding {name} has no {', '.join(map(repr, sorted(lacking)))}")
 
 
 def _time_complaints(table: Mapping[str, Any], key: str) -> Iterator[Complaint]:
@@ -59,3 +60,15 @@ def decimal_point_complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield Complaint(
             key="decimal_point", problem=f"{point!r} cannot stand in a number", hint='it is mostly "." or ","'
         )
+
+
+def line_ending_complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
+    """For formats whose records only a line ending can tell apart."""
+    if table.get("line_ending") == "none":
+        problem = 'line_ending = "none" would leave records that cannot be told apart'
+        yield Complaint(key="line_ending", problem=problem, hint='use "lf" or "crlf"')
+
+
+def ambiguous_tails(separator: str) -> list[str]:
+    """Ends of a value with which the separator after it would be found too early: `|` before `||`."""
+    return [separator[:n] for n in range(1, len(separator)) if separator.startswith(separator[n:])]

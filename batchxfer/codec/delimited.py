@@ -11,7 +11,14 @@ from pydantic import Field
 
 from batchxfer import values
 from batchxfer.codec._columns import Block, any_of, is_empty, join
-from batchxfer.codec._options import LINE_ENDINGS, common_complaints, decimal_point_complaints, text_keys
+from batchxfer.codec._options import (
+    LINE_ENDINGS,
+    ambiguous_tails,
+    common_complaints,
+    decimal_point_complaints,
+    line_ending_complaints,
+    text_keys,
+)
 from batchxfer.definitions import Complaint, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName
@@ -48,6 +55,7 @@ class Options(FormatOptions):
         yield from super().complaints(table)
         yield from common_complaints(table)
         yield from decimal_point_complaints(table)
+        yield from line_ending_complaints(table)
         yield from _complaints(table)
 
 
@@ -61,7 +69,7 @@ class Codec:
         self._quote = {"minimal": self._quote_minimally, "all": self._quote_all, "none": self._quote_none}[
             options.quote
         ]
-        self._tails = _ambiguous_tails(options.delimiter)
+        self._tails = ambiguous_tails(options.delimiter)
 
     def header(self) -> str | None:
         if not self._options.header:
@@ -179,11 +187,6 @@ def _named(special: str, delimiter: str) -> str:
     return {"\r": "a CR", "\n": "a line feed"}.get(special, f"the delimiter {delimiter!r}")
 
 
-def _ambiguous_tails(delimiter: str) -> list[str]:
-    """Ends of a value with which the delimiter would be found too early: `|` before `||`."""
-    return [delimiter[:n] for n in range(1, len(delimiter)) if delimiter.startswith(delimiter[n:])]
-
-
 def _complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
     given = text_keys(table, delimiter=",", quote_char='"', escape=None, null="", quote="minimal", decimal_point=".")
     delimiter, quoting = given["delimiter"] or ",", given["quote"] != "none"
@@ -196,12 +199,6 @@ def _complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield Complaint(key="null", problem=f"null {given['null']!r} has the delimiter {delimiter!r} in it")
     if quoting and set(given["quote_char"] or "") & set("\r\n"):
         yield Complaint(key="quote_char", problem="quote_char is a line ending")
-    if table.get("line_ending") == "none":
-        yield Complaint(
-            key="line_ending",
-            problem='line_ending = "none" would leave records that cannot be told apart',
-            hint='use "lf" or "crlf"',
-        )
     yield from _escape_complaints(given["escape"], delimiter, quoting)
     if not quoting and given["escape"] is None and given["decimal_point"] == delimiter and delimiter != ".":
         yield Complaint(
