@@ -1,0 +1,100 @@
+"""What a person may do to a run: retry, resend, rerun, release, accept, exclude."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batchxfer.cli import completion, progress, project
+from batchxfer.cli.options import AsJson, ConfigPath, context_of
+from batchxfer.cli.run import EXIT_CODES
+from batchxfer.cli.times import Zones
+from batchxfer.errors import UsageError
+from batchxfer.model import Run
+
+if TYPE_CHECKING:
+    from batchxfer.config import Project
+    from batchxfer.wiring import Workplace
+
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.", autocompletion=completion.runs)
+]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for those who ask later.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another value of a declared parameter.")
+]
+
+Action = Callable[["Workplace", Run], Run]
+
+
+def retry(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
+    """A fresh series of tries for what is not delivered; on held ones it looks again."""
+    return _act(context, run, config, as_json, lambda place, found: place.operations.retry(found))
+
+
+def resend(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
+    """The same bytes to the same path: what is there and equal stays, what is gone is sent again."""
+    return _act(context, run, config, as_json, lambda place, found: place.operations.resend(found))
+
+
+def rerun(
+    context: typer.Context,
+    run: RunId,
+    param: Parameters = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Query again: a new revision under a new name, once a byte of the earlier one was published."""
+    from batchxfer.cli.parameters import parse_parameters
+
+    def again(place: Workplace, found: Run) -> Run:
+        overrides = parse_parameters(param or [], project.push_job(place.project, found.job))
+        return place.operations.rerun(found, overrides).after
+
+    return _act(context, run, config, as_json, again)
+
+
+def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
+    """Send what the guard held."""
+    return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
+
+
+def accept(context: typer.Context, run: RunId, why: Why, config: ConfigPath = None, as_json: AsJson = False) -> int:
+    """It did arrive: recorded as delivered, on your word."""
+    reason = _reason(why)
+    return _act(context, run, config, as_json, lambda place, found: place.operations.accept(found, reason))
+
+
+def exclude(context: typer.Context, run: RunId, why: Why, config: ConfigPath = None, as_json: AsJson = False) -> int:
+    """Never send it."""
+    reason = _reason(why)
+    return _act(context, run, config, as_json, lambda place, found: place.operations.exclude(found, reason))
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise UsageError("--why is empty", hint="say why in a few words: they stand in the ledger")
+    return text.strip()
+
+
+def _act(context: typer.Context, run: str, config: Path | None, as_json: bool, action: Action) -> int:
+    words = context_of(context, config, as_json)
+    loaded: Project = project.load(words)
+    zones = Zones(loaded)
+    with (
+        progress.watching(words.output) as bar,
+        project.opened_ledger(words, loaded, listener=bar) as place,
+    ):
+        after = action(place, place.ledger.find_run(run))
+    if words.output.as_json:
+        from batchxfer.cli.documents import runs_document
+
+        words.output.document(runs_document([after], zones))
+    else:
+        from batchxfer.cli.render import tell_run
+
+        tell_run(after, zones, words.output)
+    return EXIT_CODES[after.status]

@@ -1,0 +1,64 @@
+"""The commands and their order in `batchxfer --help`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from batchxfer.cli import again, checking, dueplan, housekeeping, partners, run, runs, starting, status
+from batchxfer.cli.options import AsJson, Chosen, ConfigPath, Debug
+
+EPILOG = (
+    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 will be retried or is late, 4 held, 5 busy, "
+    "130 Ctrl-C."
+)
+
+# Without rich's markup: its import alone would take half of the time that --help may take.
+app = typer.Typer(
+    name="batchxfer",
+    help="Query a database, write the file, deliver it over SFTP, and prove it.",
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+COMMANDS = (
+    *(starting.init, starting.demo),
+    *(checking.check, partners.probe, partners.hostkey, dueplan.plan),
+    *(run.run, runs.runs, runs.show, status.status),
+    *(again.retry, again.resend, again.rerun, again.release, again.accept, again.exclude),
+    *(housekeeping.prune, checking.schema),
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from batchxfer import __version__
+
+        typer.echo(f"batchxfer {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> int:
+    context.obj = Chosen(config=config, as_json=as_json)
+    if context.invoked_subcommand is None:
+        if as_json:
+            from batchxfer.errors import UsageError
+
+            raise UsageError("no command was given", hint="see: batchxfer --help")
+        typer.echo(context.get_help(), err=True)
+        return 2
+    return 0

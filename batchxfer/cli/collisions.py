@@ -1,0 +1,68 @@
+"""proof.py for a project: which deliveries would share a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from batchxfer.cli import project
+from batchxfer.errors import Problem
+
+if TYPE_CHECKING:
+    from batchxfer.config import Project
+    from batchxfer.definitions import Job
+    from batchxfer.proof import Destination, Names
+
+
+def collisions(loaded: Project, *, only: str | None = None) -> list[Problem]:
+    """One problem for each job, and each two jobs, that would use a path twice; with `only`, those of that job."""
+    from batchxfer import proof
+    from batchxfer.cli.clock import SystemClock
+
+    known = [_names(loaded, job) for job in loaded.jobs.values()]
+    if only is not None:
+        known = _neighbours(known, only)
+    found = proof.collisions(known, SystemClock().now())
+    return [
+        Problem(
+            file=f"{loaded.config.jobs}/{collision.second.job}.toml",
+            where="file.path",
+            problem=collision.problem,
+            hint=collision.mend,
+        )
+        for collision in found
+        if only is None or only in (collision.first.job, collision.second.job)
+    ]
+
+
+def _neighbours(known: Iterable[Names], job: str) -> list[Names]:
+    """The job, and those that deliver to a place of its."""
+    places = {names.job: {destination.place for destination in names.destinations} for names in known}
+    return [names for names in known if names.job == job or places[names.job] & places.get(job, set())]
+
+
+def _names(loaded: Project, job: Job) -> Names:
+    from batchxfer import paths
+    from batchxfer.proof import Names
+
+    sidecars = [
+        paths.parse_sidecar(text) if text is not None else None for text in (job.file.checksum_file, job.file.done_file)
+    ]
+    return Names(
+        job=job.name,
+        timetable=project.timetable(loaded, job),
+        path=paths.parse_path(job.file.path, job.name),
+        destinations=tuple(_destination(loaded, name) for name in job.file.endpoint_names),
+        checksum_file=sidecars[0],
+        done_file=sidecars[1],
+        replace=job.file.on_exists == "replace",
+    )
+
+
+def _destination(loaded: Project, name: str) -> Destination:
+    from batchxfer.proof import Destination
+    from batchxfer.wiring import Toolbox
+
+    options = loaded.config.endpoints[name]
+    place = Toolbox(loaded).endpoint(name).place
+    return Destination(endpoint=name, place=place, root=options.root, zone=options.timezone)

@@ -1,0 +1,96 @@
+"""Where words go: results to stdout, all else to stderr; with `--json` one document on stdout and nothing beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from batchxfer.errors import BatchxferError, ErrorInfo
+
+# What a terminal would obey instead of show; tab and newline stay.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+# Text direction overrides can make one name look like another.
+_CONTROL |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_BOLD_RED, _BOLD_YELLOW, _DIM, _PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[2m", "\x1b[0m"
+_STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
+
+
+def visible(text: str) -> str:
+    """`text` with control characters written out, so that a hostile name cannot draw on the terminal."""
+    return text.translate(_CONTROL)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
+
+
+def is_coloured(stream: TextIO) -> bool:
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Output:
+    """The two streams of one command."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def document(self, value: Mapping[str, object]) -> None:
+        """The one JSON document."""
+        from batchxfer.cli.documents import dump
+
+        sys.stdout.buffer.write(dump(value, indent=is_terminal(sys.stdout)) + b"\n")
+        sys.stdout.flush()
+
+    def say(self, text: str = "") -> None:
+        """A line for people, on stdout; silent where a program reads."""
+        if not self.as_json:
+            _write(sys.stdout, visible(text))
+
+    def note(self, text: str) -> None:
+        """A line on stderr."""
+        _write(sys.stderr, visible(text))
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        self._tell("warning", _BOLD_YELLOW, text, hint)
+
+    def error(self, error: BatchxferError) -> None:
+        """The message and what to do now, on stderr; with `--json` the error's document, on stdout."""
+        if self.as_json:
+            from batchxfer.cli.documents import error_document
+
+            self.document(error_document(error))
+        else:
+            self.failure(error.info)
+
+    def failure(self, error: ErrorInfo) -> None:
+        """An error beside results: on stderr always."""
+        self._tell("error", _BOLD_RED, error.message, error.hint)
+
+    def _tell(self, label: str, style: str, text: str, hint: str | None) -> None:
+        coloured = is_coloured(sys.stderr)
+        start = f"{style}{label}:{_PLAIN}" if coloured else f"{label}:"
+        lines = [f"{start} {visible(text)}"]
+        if hint:
+            lines.append(f"{_DIM}→{_PLAIN} {visible(hint)}" if coloured else f"→ {visible(hint)}")
+        _write(sys.stderr, "\n".join(lines))
+
+    def say_drawn(self, text: str) -> None:
+        """A line that is drawn already: made visible, perhaps coloured."""
+        if not self.as_json:
+            _write(sys.stdout, text)
+
+    def styled(self, text: str, style: str | None) -> str:
+        """`text` in a colour of _STYLES, on a terminal that wants colours."""
+        return f"{_STYLES[style]}{text}{_PLAIN}" if style and text and is_coloured(sys.stdout) else text
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Characters that the stream's encoding lacks are escaped, not an error."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()

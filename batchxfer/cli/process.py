@@ -1,0 +1,110 @@
+"""From the words of a command to its exit status: every error becomes a message, or a JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from batchxfer.cli import signals
+from batchxfer.cli.output import Output
+from batchxfer.errors import BatchxferError, ExitCode, UsageError
+
+PROGRAM = "batchxfer"
+COMPLETION_VARIABLE = "_BATCHXFER_COMPLETE"
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
+
+# Typer brings its own copy of click or stands on the real one, by its version; the class is the same either way.
+WordsError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command and return its exit status; never raises."""
+    known = _before_separator(arguments)
+    output = Output(as_json="--json" in known)
+    debug = "--debug" in known or os.environ.get("BATCHXFER_DEBUG", "") not in ("", "0")
+    try:
+        status = _guarded([word for word in arguments if word != "--debug"], output, debug)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _quiet()
+    return status
+
+
+def _before_separator(arguments: Sequence[str]) -> Sequence[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _guarded(arguments: Sequence[str], output: Output, debug: bool) -> int:
+    try:
+        with signals.ends_gracefully():
+            return _invoke(arguments)
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt as end:
+        # A driver may turn the signal into a plain KeyboardInterrupt of its own.
+        return _say_ended(end if isinstance(end, signals.Ended) else signals.Ended(), output)
+    except BatchxferError as error:
+        output.error(error)
+        return int(error.exit_code)
+    except WordsError as error:
+        output.error(_usage(error))
+        return int(ExitCode.USAGE)
+    except Exception as error:
+        return _unexpected(error, output, debug)
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    from batchxfer.cli.app import app
+
+    command = typer.main.get_command(app)
+    if COMPLETION_VARIABLE in os.environ:
+        return int(command.main(list(arguments), prog_name=PROGRAM, standalone_mode=False) or 0)
+    try:
+        with command.make_context(PROGRAM, list(arguments)) as context:
+            return int(command.invoke(context) or 0)
+    except typer.Exit as end:
+        return end.exit_code
+
+
+def _usage(error: Any) -> UsageError:
+    """A wrong word in the command, as ours."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    message = error.format_message().rstrip(".") or "no command"
+    return UsageError(message[:1].lower() + message[1:], hint=f"see: {path} --help")
+
+
+def _say_ended(end: signals.Ended, output: Output) -> int:
+    output.error(
+        BatchxferError(
+            f"stopped by {end.name}: nothing half-made has a final name, and what was begun is in the ledger",
+            hint="see it with: batchxfer runs; go on with the same command, or: batchxfer retry RUN",
+        )
+    )
+    return end.status
+
+
+def _unexpected(error: Exception, output: Output, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    said = str(error).strip().splitlines()
+    output.error(
+        BatchxferError(
+            f"unexpected {type(error).__name__}{': ' + said[0] if said else ''}",
+            hint="this is a fault of batchxfer: please report it with what --debug (or BATCHXFER_DEBUG=1) shows",
+        )
+    )
+    return int(ExitCode.FAILED)
+
+
+def _quiet() -> int:
+    """Nobody reads any more: say nothing, also not when Python closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE

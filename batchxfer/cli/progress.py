@@ -1,0 +1,86 @@
+"""Progress on a terminal: rows, bytes and rate on stderr while a run is built and sent; nothing in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batchxfer.cli.output import Output, is_terminal, visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from batchxfer.runner import Activity
+
+PATIENCE_SECONDS = 0.4
+"""What is over sooner is not drawn."""
+
+
+@contextmanager
+def watching(output: Output) -> Iterator[Bar | None]:
+    """A listener for wiring.workplace that draws; None where nobody watches."""
+    if output.as_json or not is_terminal(sys.stderr):
+        yield None
+        return
+    bar = Bar()
+    try:
+        yield bar
+    finally:
+        bar.clear()
+
+
+class Bar:
+    """A bar for what goes on now, drawn once it takes a while."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._progress: Progress | None = None
+        self._shown: tuple[str, str, str | None] | None = None
+        self._task: TaskID | None = None
+
+    def __call__(self, activity: Activity) -> None:
+        if time.monotonic() - self._began < PATIENCE_SECONDS:
+            return
+        if self._progress is None:
+            self._progress = _drawing()
+            self._progress.start()
+        task = self._task_of(self._progress, activity)
+        rows = "" if activity.rows is None else f"{activity.rows:,} rows"
+        self._progress.update(task, completed=activity.bytes, total=activity.total, rows=rows)
+
+    def clear(self) -> None:
+        """Take the bar away, so that a line can be printed; the next activity brings it back."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._began, self._progress, self._shown, self._task = time.monotonic(), None, None, None
+
+    def _task_of(self, progress: Progress, activity: Activity) -> TaskID:
+        shown = (activity.run.id, activity.stage, activity.endpoint)
+        if self._task is not None and shown == self._shown:
+            return self._task
+        if self._task is not None:
+            progress.remove_task(self._task)
+        words = f"{activity.stage} {activity.run.job}" + (f" to {activity.endpoint}" if activity.endpoint else "")
+        self._shown = shown
+        self._task = progress.add_task(visible(words), total=activity.total, rows="")
+        return self._task
+
+
+def _drawing() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("{task.fields[rows]}", markup=False),
+        console=Console(stderr=True, highlight=False, markup=False),
+        transient=True,
+        redirect_stdout=False,
+    )

@@ -1,0 +1,97 @@
+"""Opening what a command works with: the project's configuration, its ledger, one of its jobs, one of its runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from batchxfer.cli.options import CONFIG_VARIABLE, Context
+from batchxfer.errors import LedgerError, UsageError
+
+if TYPE_CHECKING:
+    from batchxfer.config import Project
+    from batchxfer.definitions import Job, PullJob
+    from batchxfer.runner import Listener
+    from batchxfer.slots import Timetable
+    from batchxfer.wiring import Workplace
+
+
+def load(context: Context) -> Project:
+    """The project. Raises UsageError where there is none, ConfigError with every problem."""
+    if not context.config.is_file():
+        what = "is a folder" if context.config.is_dir() else "is not there"
+        raise UsageError(
+            f"the configuration {context.config} {what}",
+            hint=f"name it with --config or ${CONFIG_VARIABLE}, or begin a project with: batchxfer init my-project",
+        )
+    from batchxfer.wiring import load_project
+
+    return load_project(context.config)
+
+
+@contextmanager
+def opened(
+    context: Context, project: Project, *, create: bool = False, listener: Listener | None = None
+) -> Iterator[Workplace | None]:
+    """The project with its ledger open; None where a new project has none yet and `create` is false."""
+    from batchxfer.cli.clock import SystemClock
+    from batchxfer.wiring import workplace
+
+    _log_to_stderr()
+    with workplace(project, SystemClock(), create=create, listener=listener) as place:
+        yield place
+
+
+@contextmanager
+def opened_ledger(context: Context, project: Project, *, listener: Listener | None = None) -> Iterator[Workplace]:
+    """The project with its ledger, which must be there."""
+    with opened(context, project, listener=listener) as place:
+        if place is None:
+            raise LedgerError(
+                "this project has no ledger yet: nothing was ever run",
+                hint="run a job with: batchxfer run JOB",
+            )
+        yield place
+
+
+def _log_to_stderr() -> None:
+    """Warnings of the work as sentences on stderr."""
+    logger = logging.getLogger("batchxfer")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+
+
+def known_job(project: Project, name: str) -> Job | PullJob:
+    """The job of that name. Raises UsageError with what was probably meant."""
+    from batchxfer.suggestions import did_you_mean
+
+    job = project.jobs.get(name)
+    if job is None:
+        raise UsageError(f"there is no job {name!r}", hint=did_you_mean(name, project.jobs, what="the jobs are"))
+    return job
+
+
+def push_job(project: Project, name: str) -> Job:
+    """The push job of that name. Raises UsageError where it is none."""
+    from batchxfer.definitions import Job
+
+    job = known_job(project, name)
+    if not isinstance(job, Job):
+        raise UsageError(f"job {name!r} is a pull job, and this version does not fetch files yet")
+    return job
+
+
+def timetable(project: Project, job: Job) -> Timetable:
+    """The slots of a job."""
+    from batchxfer import calendars
+    from batchxfer.slots import Timetable
+
+    name = job.schedule.calendar if job.schedule is not None else None
+    calendar = calendars.find(name, project.config.calendars) if name else None
+    return Timetable(job.schedule, project.zone_of(job), calendar)

@@ -1,0 +1,42 @@
+"""SIGINT and SIGTERM: the first ends the command in order (a run is given back), the second at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+HARD = b"\nstopped at once; the next command finds out what was done, and goes on from there\n"
+
+
+class Ended(KeyboardInterrupt):
+    """The process was asked to end. Not an Exception, so that nothing takes it for a failure of an attempt."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self.status = 128 + number
+
+
+@contextlib.contextmanager
+def ends_gracefully() -> Iterator[None]:
+    """Inside, the first signal raises Ended in the main thread, and a second one ends the process."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os.write(2, HARD)
+            os._exit(128 + number)
+        asked = True
+        raise Ended(number)
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
