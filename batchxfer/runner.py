@@ -200,9 +200,10 @@ class Runner:
         identifier = new_id(now)
         folder = self._project.spool / run.job
         name = f"{run.due.slot:%Y%m%dT%H%M%SZ}-{identifier}"
-        return self._write(run, folder / name, artifact=identifier, at=now)
+        return self.write(run, folder / name, artifact=identifier, at=now)
 
-    def _write(self, run: Run, path: Path, *, artifact: str, at: datetime) -> Artifact:
+    def write(self, run: Run, path: Path, *, artifact: str, at: datetime) -> Artifact:
+        """Query, and write the file of `run` to `path`, as its snapshot says. The ledger is not touched. Raises AttemptError."""
         definition = self._definition(run)
         source = self._adapters.source(definition.database)
         parameters = naming.query_parameters(run.job, run.due, run.parameters)

@@ -129,6 +129,11 @@ class SftpSession:
                     raise self._foreign(old, new) from refusal
                 raise self._rename_refused(refusal, old, new) from refusal
 
+    def rename_without_looking(self, old: str, new: str) -> None:
+        """The server's own plain rename, for `probe`: whether it refuses an existing name, or overwrites it."""
+        with self._step(f"rename {self._name(old)} to {self._name(new)}"):
+            self._wire.command(wire.RENAME, self._path(old), self._path(new))
+
     def replace(self, old: str, new: str) -> None:
         with self._step(f"rename {self._name(old)} over {self._name(new)}"):
             if POSIX_RENAME not in self._server.extensions:
@@ -244,19 +249,26 @@ class SftpSession:
     def _create(self, path: str) -> bytes:
         """Open a file that must not exist. Raises ForeignFile where it does."""
         plain = _WRITE | _CREATE | _TRUNCATE
+        if self._refuses_exclusive:
+            if self._is_seen(path):
+                raise self._taken(path)
+            return self._open(path, plain)
         try:
-            return self._open(path, plain if self._refuses_exclusive else plain | _EXCLUSIVE)
+            return self._open(path, plain | _EXCLUSIVE)
         except Refused as refusal:
             if self._is_seen(path):
-                raise ForeignFile(
-                    f"{self._where}: cannot create {self._name(path)}: it is there already ({refusal})",
-                    hint="see what is there; it was left as it is",
-                ) from refusal
+                raise self._taken(path) from refusal
             if refusal.code not in (failures.UNSUPPORTED, failures.BAD_MESSAGE):
                 raise
         # This server knows no exclusive create; nothing was seen at the name, which is the best that can be known there.
         self._refuses_exclusive = True
         return self._open(path, plain)
+
+    def _taken(self, path: str) -> ForeignFile:
+        return ForeignFile(
+            f"{self._where}: cannot create {self._name(path)}: it is there already",
+            hint="see what is there; it was left as it is",
+        )
 
     def _announce(self, created: Callable[[], None], upload: Upload) -> None:
         try:
