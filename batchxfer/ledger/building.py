@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ids import new_id
@@ -19,6 +19,25 @@ from batchxfer.model import Artifact, Attempt, Claim, DeliveryStatus, FileStatus
 from batchxfer.ports import PlannedDelivery
 
 _ENDED = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
+
+
+_same_endpoint = func.coalesce(attempts.c.endpoint, "") == bindparam("the_endpoint")
+_COUNTS = select(
+    func.count(),
+    func.count().filter(_same_endpoint),
+    func.count().filter(_same_endpoint, attempts.c.ended_at.is_(None)),
+).where(attempts.c.run == bindparam("the_run"))
+_DELIVERY_TO = select(deliveries.c.id).where(
+    deliveries.c.run == bindparam("the_run"), deliveries.c.endpoint == bindparam("the_endpoint")
+)
+_BEGIN = insert(attempts)
+_ATTEMPT = select(attempts).where(
+    attempts.c.id == bindparam("the_attempt"),
+    attempts.c.run == bindparam("the_run"),
+    attempts.c.claim == bindparam("the_token"),
+)
+_END = update(attempts).where(attempts.c.id == bindparam("the_attempt"))
+_FORGET = update(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
 
 
 class Building(Claims):
@@ -85,24 +104,13 @@ class Building(Claims):
         with self._store.write() as tx:
             self._claimed(tx, claim)
             self._check_endpoint(tx, claim.run, endpoint)
-            same = func.coalesce(attempts.c.endpoint, "") == (endpoint or "")
-            is_open = same & attempts.c.ended_at.is_(None)
-            counts = select(func.count(), func.count().filter(same), func.count().filter(is_open))
-            tries, before, still_open = tx.connection.execute(counts.where(attempts.c.run == claim.run)).one()
+            which = {"the_run": claim.run, "the_endpoint": endpoint or ""}
+            tries, before, still_open = tx.connection.execute(_COUNTS, which).one()
             if still_open:
                 raise ValueError(f"run {claim.run} has an open attempt at {endpoint or 'its build'} already")
             attempt = Attempt(id=new_id(tx.now), number=before + 1, endpoint=endpoint, started_at=tx.now)
-            tx.connection.execute(
-                insert(attempts).values(
-                    id=attempt.id,
-                    run=claim.run,
-                    position=tries,
-                    endpoint=endpoint,
-                    number=attempt.number,
-                    claim=claim.token,
-                    started_at=tx.now,
-                )
-            )
+            begun = {"id": attempt.id, "endpoint": endpoint, "number": attempt.number, "started_at": tx.now}
+            tx.connection.execute(_BEGIN, {**begun, "run": claim.run, "position": tries, "claim": claim.token})
             self._tell(tx, claim.run, "attempt-began", attempt=attempt.id, endpoint=endpoint, number=attempt.number)
             return attempt
 
@@ -114,23 +122,22 @@ class Building(Claims):
     def _check_endpoint(self, tx: Transaction, run: str, endpoint: str | None) -> None:
         if endpoint is None:
             return
-        same = (deliveries.c.run == run) & (deliveries.c.endpoint == endpoint)
-        if tx.connection.execute(select(deliveries.c.id).where(same)).first() is None:
+        if tx.connection.execute(_DELIVERY_TO, {"the_run": run, "the_endpoint": endpoint}).first() is None:
             raise ValueError(f"run {run} has no delivery to {endpoint!r}")
 
     def _end(
         self, tx: Transaction, claim: Claim, attempt: str, outcome: Outcome, error: ErrorInfo | None
     ) -> rows.AnyRow:
         """End the attempt; ended in the same way already, it stays as it is. Returns its row as it was."""
-        same = (attempts.c.id == attempt) & (attempts.c.run == claim.run) & (attempts.c.claim == claim.token)
-        row = tx.connection.execute(select(attempts).where(same)).one_or_none()
+        which = {"the_attempt": attempt, "the_run": claim.run, "the_token": claim.token}
+        row = tx.connection.execute(_ATTEMPT, which).one_or_none()
         if row is None:
             raise ValueError(f"no attempt {attempt} of this claim on run {claim.run}")
         if row.outcome not in (None, outcome):
             raise ValueError(f"attempt {attempt} has ended already: {row.outcome}, not {outcome}")
         if row.outcome is None:
             ending = {"ended_at": tx.now, "outcome": outcome, "error": fields(error)}
-            tx.connection.execute(update(attempts).where(attempts.c.id == attempt).values(ending))
+            tx.connection.execute(_END, {"the_attempt": attempt, **ending})
             self._tell(
                 tx,
                 claim.run,
@@ -182,8 +189,7 @@ class Building(Claims):
             return self._load(tx, claim.run)
 
     def _forget_artifact(self, tx: Transaction, run: str) -> bool:
-        current = (artifacts.c.run == run) & artifacts.c.dropped_at.is_(None)
-        return tx.connection.execute(update(artifacts).where(current).values(dropped_at=tx.now)).rowcount > 0
+        return tx.connection.execute(_FORGET, {"the_run": run, "dropped_at": tx.now}).rowcount > 0
 
 
 def _refuse_doubles(planned: Sequence[PlannedDelivery]) -> None:

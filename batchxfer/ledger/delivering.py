@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ledger import rows
@@ -42,6 +42,16 @@ _OUTCOMES = {
 }
 
 
+_DELIVERY = select(deliveries).where(
+    deliveries.c.id == bindparam("the_delivery"), deliveries.c.run == bindparam("the_run")
+)
+_SET = update(deliveries).where(deliveries.c.id == bindparam("the_delivery"))
+_of_file = (delivery_files.c.delivery == bindparam("the_delivery")) & (delivery_files.c.role == bindparam("the_role"))
+_FILE = select(delivery_files).where(_of_file)
+_SET_FILE = update(delivery_files).where(_of_file)
+_ARTIFACT = select(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
+
+
 class Delivering(Building):
     def record_file(
         self,
@@ -63,8 +73,8 @@ class Delivering(Building):
             _check_step(known, file, status)
             if status is FileStatus.PUBLISHING:
                 self._require_artifact(tx, claim.run)
-            same = (delivery_files.c.delivery == delivery) & (delivery_files.c.role == role)
-            tx.connection.execute(update(delivery_files).where(same).values(status=status, **facts))
+            which = {"the_delivery": delivery, "the_role": role}
+            tx.connection.execute(_SET_FILE, {**which, "status": status, **facts})
             self._step(tx, known, role, _step_of(file, status), facts)
             self._tell(tx, claim.run, f"file-{status}", endpoint=known.endpoint, role=role, path=file.path, **facts)
             return self._load(tx, claim.run)
@@ -80,7 +90,7 @@ class Delivering(Building):
         if role is FileRole.DATA:
             values |= {key: facts[key] for key in ("bytes", "sha256") if key in facts}
         if values:
-            tx.connection.execute(update(deliveries).where(deliveries.c.id == known.id).values(values))
+            tx.connection.execute(_SET, {"the_delivery": known.id, **values})
 
     def settle(
         self,
@@ -132,20 +142,18 @@ class Delivering(Building):
 
     def _put(self, tx: Transaction, known: rows.AnyRow, values: dict[str, Any]) -> None:
         """Write a delivery's new state, and tell of it."""
-        tx.connection.execute(update(deliveries).where(deliveries.c.id == known.id).values(values))
+        tx.connection.execute(_SET, {"the_delivery": known.id, **values})
         told = {key: value for key, value in values.items() if key not in ("status", "settled_at", "delivered_at")}
         self._tell(tx, known.run, values["status"], endpoint=known.endpoint, path=known.path, **told)
 
     def _delivery(self, tx: Transaction, run: str, delivery: str) -> rows.AnyRow:
-        same = (deliveries.c.id == delivery) & (deliveries.c.run == run)
-        found = tx.connection.execute(select(deliveries).where(same)).one_or_none()
+        found = tx.connection.execute(_DELIVERY, {"the_delivery": delivery, "the_run": run}).one_or_none()
         if found is None:
             raise ValueError(f"run {run} has no delivery {delivery}")
         return found
 
     def _file(self, tx: Transaction, delivery: str, role: FileRole) -> rows.AnyRow:
-        same = (delivery_files.c.delivery == delivery) & (delivery_files.c.role == role)
-        found = tx.connection.execute(select(delivery_files).where(same)).one_or_none()
+        found = tx.connection.execute(_FILE, {"the_delivery": delivery, "the_role": role}).one_or_none()
         if found is None:
             raise ValueError(f"delivery {delivery} has no {role} file")
         return found
@@ -174,8 +182,7 @@ class Delivering(Building):
         return proof
 
     def _current_artifact(self, tx: Transaction, run: str) -> rows.AnyRow | None:
-        current = (artifacts.c.run == run) & artifacts.c.dropped_at.is_(None)
-        return tx.connection.execute(select(artifacts).where(current)).one_or_none()
+        return tx.connection.execute(_ARTIFACT, {"the_run": run}).one_or_none()
 
 
 def _given(**facts: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.errors import ErrorInfo, OwnershipLost, UsageError
@@ -17,6 +17,12 @@ from batchxfer.ledger.owners import new_owner
 from batchxfer.ledger.schema import events, runs
 from batchxfer.ledger.store import Store, Transaction
 from batchxfer.model import Claim, Run
+
+# Statements are made once: making one costs more than running it.
+_LOCKED = select(runs).where(runs.c.id == bindparam("the_run")).with_for_update()
+_CLAIMED = _LOCKED.where(runs.c.claim == bindparam("the_token"))
+_SET = update(runs).where(runs.c.id == bindparam("the_run"))
+_TELL = insert(events).inline()
 
 
 class Records:
@@ -45,9 +51,7 @@ class Records:
 
     def _claimed(self, tx: Transaction, claim: Claim) -> rows.AnyRow:
         """The row of the claim's run, locked until the transaction ends. Raises OwnershipLost where the claim ended."""
-        found = tx.connection.execute(
-            select(runs).where(runs.c.id == claim.run, runs.c.claim == claim.token).with_for_update()
-        ).one_or_none()
+        found = tx.connection.execute(_CLAIMED, {"the_run": claim.run, "the_token": claim.token}).one_or_none()
         if found is None:
             raise OwnershipLost(
                 f"run {claim.run} is another worker's by now: nothing was written",
@@ -57,7 +61,7 @@ class Records:
 
     def _locked(self, tx: Transaction, run: str) -> rows.AnyRow:
         """The row of `run`, locked until the transaction ends."""
-        found = tx.connection.execute(select(runs).where(runs.c.id == run).with_for_update()).one_or_none()
+        found = tx.connection.execute(_LOCKED, {"the_run": run}).one_or_none()
         if found is None:
             raise UsageError(f"there is no run {run!r}", hint="list the runs with: batchxfer runs")
         return found
@@ -75,14 +79,14 @@ class Records:
         return sqlite.insert(table)
 
     def _set(self, tx: Transaction, run: str, **values: Any) -> None:
-        tx.connection.execute(update(runs).where(runs.c.id == run).values(**values))
+        tx.connection.execute(_SET, {"the_run": run, **values})
 
     def _tell(self, tx: Transaction, run: str | None, kind: str, **detail: object) -> None:
         """Write an event; what is None is left out."""
         self._write_event(tx, run, kind, {key: value for key, value in detail.items() if value is not None})
 
     def _write_event(self, tx: Transaction, run: str | None, kind: str, detail: Mapping[str, object]) -> None:
-        tx.connection.execute(insert(events).values(at=tx.now, run=run, kind=kind, detail=detail))
+        tx.connection.execute(_TELL, {"at": tx.now, "run": run, "kind": kind, "detail": detail})
 
 
 def fields(error: ErrorInfo | None) -> Mapping[str, Any] | None:
