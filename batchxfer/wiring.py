@@ -76,9 +76,10 @@ class Toolbox:
         return cast(Source, module.Source(name, options, url=url, password=password))
 
     def database_url(self, options: DatabaseOptions) -> str:
-        if isinstance(options.url, SecretRef):
-            return resolve(options.url, self.project.folder).reveal()
-        return options.url
+        """The URL as the adapters take it: its secret resolved, a relative SQLite file below the project's folder."""
+        url = options.url
+        text = resolve(url, self.project.folder).reveal() if isinstance(url, SecretRef) else url
+        return self.project.absolute_url(text)
 
     def codec(self, options: FormatOptions, columns: tuple[Column, ...]) -> Codec:
         return cast(Codec, adapter("codec", options.kind).Codec(options, columns))
@@ -173,4 +174,4 @@ def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledge
 def environment(project: config.Project) -> str | None:
     """What this machine calls itself, stripped; None where nothing is said."""
     said = project.config.environment
-    return resolve(said, project.folder).reveal().strip() if said else None
+    return resolve(said, project.folder, public=True).reveal().strip() if said else None
