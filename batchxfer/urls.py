@@ -55,7 +55,9 @@ def database_complaints(url: str) -> Iterator[Complaint]:
             hint='take it out and write password = { env = "NAME" } or { file = "PATH" }; change it if it was ever shared',
         )
     if scheme == "sqlite" and not _names_a_file(url):
-        yield Complaint(key="url", problem="names no file", hint='write "sqlite:///var/shop.db", or "sqlite:////abs/shop.db"')
+        yield Complaint(
+            key="url", problem="names no file", hint='write "sqlite:///var/shop.db", or "sqlite:////abs/shop.db"'
+        )
 
 
 def ledger_complaints(url: str) -> Iterator[Complaint]:
