@@ -25,9 +25,15 @@ class Folder(asyncssh.SFTPServer):
     """Serves one folder as the root, as it should be done; faults are subclasses."""
 
     root: Path
+    opened: list[Any]
 
     def __init__(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         super().__init__(chan, chroot=bytes(self.root))
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        file = super().open(path, pflags, attrs)
+        self.opened.append(file)
+        return file
 
     def cut(self) -> None:
         """The line breaks."""
@@ -112,7 +118,8 @@ def serve(
     root.mkdir(parents=True, exist_ok=True)
     doors = doors or Doors()
     key = host_key or asyncssh.generate_private_key("ssh-ed25519")
-    behaviour = type(folder.__name__, (folder,), {"root": root})
+    opened: list[Any] = []
+    behaviour = type(folder.__name__, (folder,), {"root": root, "opened": opened})
     connections: list[Any] = []
 
     def doorkeeper() -> Doorkeeper:
@@ -145,6 +152,8 @@ def serve(
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+        for file in opened:
+            file.close()
 
 
 async def _end(acceptor: asyncssh.SSHAcceptor) -> None:

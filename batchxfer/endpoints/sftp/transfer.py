@@ -28,7 +28,7 @@ LIMITS = "limits@openssh.com"
 KIB = 1024
 _PLAIN_BYTES = 32 * KIB
 _MOST_WRITE_BYTES = 255 * KIB
-_MOST_READ_BYTES = 64 * KIB
+_MOST_READ_BYTES = 255 * KIB
 _PACKET_OVERHEAD = 1 * KIB
 _WRITES_AHEAD_BYTES = 4 * 1024 * KIB
 # paramiko's receiving buffer is quadratic: more than this in flight makes a download slower, not faster.
