@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Shell:
 
     def run(self, *words: str, expect: ExitCode = ExitCode.DONE) -> None:
         """One command with its output. Raises DemoError when it ends in another way than `expect`."""
-        status = self._captured([*words, "--json"])[0] if self.quiet else self.command(words)
+        status = self._quietly(words, expect) if self.quiet else self.command(words)
         self.typed.append({"command": ["batchxfer", *words], "exit_code": status})
         if status == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
@@ -46,6 +47,15 @@ class Shell:
     def ask(self, *words: str) -> Any:
         """What a command says to a program."""
         return self._captured([*words, "--json"])[1]
+
+    def _quietly(self, words: Sequence[str], expect: ExitCode) -> int:
+        """What goes wrong on purpose is not for stderr; what goes wrong by accident is."""
+        complaints = io.StringIO()
+        with redirect_stderr(complaints):
+            status = self._captured([*words, "--json"])[0]
+        if status != expect:
+            sys.stderr.write(complaints.getvalue())
+        return status
 
     def _captured(self, words: Sequence[str]) -> tuple[int, Any]:
         said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")

@@ -78,7 +78,7 @@ def _clear(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     if folder.exists() and not (folder / MARK).is_file():
-        raise UsageError(f"{folder} is there, and no demo made it", hint="name another: batchxfer demo --keep my-demo")
+        raise UsageError(f"{folder} is there, and no demo made it", hint="name another: batchxfer demo my-demo")
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +18,9 @@ from batchxfer.demo.shell import Command, Shell, inside
 from batchxfer.demo.stage import Stage, stage
 from batchxfer.errors import ExitCode
 
-FOLDER = Path("var/demo")
 LINES_SHOWN = 3
 CUT_AFTER_BYTES = 100_000
+SHOWN_ID_CHARACTERS = 12
 
 
 def tell(folder: Path, command: Command, now: datetime, *, quiet: bool = False) -> Mapping[str, object]:
@@ -27,6 +29,8 @@ def tell(folder: Path, command: Command, now: datetime, *, quiet: bool = False) 
     `command` carries out the words after `batchxfer`. Raises UsageError when the folder is somebody's, DemoError when a
     command does not end as it should.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, quiet=quiet)
     with stage(folder.absolute(), now) as scene:
         story = Story(scene, Shell(command=command, quiet=quiet), console)
@@ -44,9 +48,10 @@ class Story:
         self.scenes = 0
 
     def tell(self, folder: Path) -> None:
-        self.say(
-            f"A shop with a SQLite database, and four partners behind one SFTP server on 127.0.0.1, port "
-            f"{self.scene.partner.port}. All of it is made for you in [bold]{escape(str(folder))}[/]."
+        self.console.print(
+            f"\nA shop with a SQLite database, and four partners behind one SFTP server on 127.0.0.1, port "
+            f"{self.scene.partner.port}; all of it made for you in [bold]{escape(str(folder))}[/]. The jobs are the example "
+            "project's as they are, and each line that begins with $ may be typed by hand."
         )
         self.is_the_configuration_right()
         self.each_format()
@@ -60,29 +65,29 @@ class Story:
     # --- scenes ------------------------------------------------------------------------------
 
     def is_the_configuration_right(self) -> None:
-        self.scene_is("Is the configuration right? Every file is read, nothing is connected to.")
+        self.scene_is("Is it right? Every file is read, nothing is connected to.")
         self.type("check")
 
     def each_format(self) -> None:
-        self.scene_is("Query, write, send. Each job has the format that its partner asked for.")
-        self.deliver("orders-to-bank", "Values between bars, a header and a trailer that count and add up:")
+        self.scene_is("Query, write, send, each in the format that the partner asked for.")
+        self.deliver("orders-to-bank", "Values between bars, a header and a trailer that count and add up:", first=True)
         self.deliver("customers-to-crm", "Names and values, of the customers that changed since the slot before:")
         self.deliver("labels-to-printer", "Lines as the query made them, into a folder of this machine:")
         self.deliver("prices-by-hand", "A spreadsheet, for two partners, by hand:", "--param", "currency=USD")
 
     def nothing_is_sent_too(self) -> None:
-        self.scene_is("No rows? The file is sent all the same. A missing file would not say that there was nothing.")
-        self.deliver("returns-to-warehouse", "The names of the columns, and no row:")
+        self.scene_is("No rows. The file is sent all the same: a missing one could mean anything.")
+        self.deliver("returns-to-warehouse", "The names of the columns, and no row:", first=True)
 
     def another_server_answers(self) -> None:
-        self.scene_is("Somebody else answers in the partner's place: their host key is not the pinned one.")
+        self.scene_is("Another server answers in the partner's place.")
         own_key, logins = self.scene.partner.host_key, len(self.scene.partner.logins)
         self.scene.partner.host_key = self.scene.impostor
         self.type("run", "sales-to-accounting", expect=ExitCode.FAILED)
         self.scene.partner.host_key = own_key
         if len(self.scene.partner.logins) == logins:
-            self.say("That server saw no password, no key and no user name. Now the real one is back:")
-        self.type("retry", self.last_run("sales-to-accounting")["run"])
+            self.say("That server was told nothing, not even a user name. Now the right one is back:")
+        self.type("retry", self.run_id("sales-to-accounting"))
         self.show("sales-to-accounting", "Fixed columns in Korea's encoding, where a syllable is two bytes wide:")
 
     def the_link_breaks(self) -> None:
@@ -90,26 +95,28 @@ class Story:
         self.scene.partner.cut_next_upload(CUT_AFTER_BYTES)
         self.type("run", "stock-to-warehouse", expect=ExitCode.RETRYING)
         self.say(
-            f"The partner sees {self.seen_in('warehouse/stock')}. A scheduler would try again by itself; you can do so now. "
-            "The file that was built is sent, the query does not run again:"
+            f"The partner sees {self.seen_in('warehouse/stock')}. Trying again sends the file that was built; the query does "
+            "not run twice:"
         )
-        self.type("retry", self.last_run("stock-to-warehouse")["run"])
+        self.type("retry", self.run_id("stock-to-warehouse"))
         self.show("stock-to-warehouse", "JSON, compressed:")
 
     def once_more(self) -> None:
-        self.scene_is("Once more? What was delivered is left alone; a rerun is a new revision under a name of its own.")
+        self.scene_is("Once more. What was delivered is left alone; a rerun gets a name of its own.")
         self.type("run", "orders-to-bank")
-        self.type("rerun", self.last_run("orders-to-bank")["run"])
+        self.console.print()
+        self.type("rerun", self.run_id("orders-to-bank"))
 
     def what_is_there_now(self) -> None:
         self.scene_is("What the partners have, and what the ledger says.")
         if not self.console.quiet:
             self.console.print(folder_tree(self.scene.partners), folder_tree(self.scene.folder / "var/printer"))
+            self.console.print()
         self.type("runs")
 
     def what_to_type_next(self, folder: Path) -> None:
         self.scene_is("What to type next.")
-        run = self.last_run("stock-to-warehouse")["run"]
+        run = self.run_id("stock-to-warehouse")
         for words, why in (
             (f"cd {folder}", "the project: config.toml, jobs/, formats/"),
             (f"batchxfer show {run}", "one run in full: attempts, evidence, sha256"),
@@ -126,27 +133,32 @@ class Story:
         self.console.print(f"\n[bold cyan]{self.scenes}[/]  [bold]{title}[/]\n")
 
     def say(self, text: str) -> None:
-        self.console.print(text)
+        self.console.print(f"\n{text}\n")
 
     def type(self, *words: str, expect: ExitCode = ExitCode.DONE) -> None:
         self.console.print(f"[bold green]$[/] [bold]batchxfer {escape(' '.join(words))}[/]", soft_wrap=True)
         self.shell.run(*words, expect=expect)
 
-    def deliver(self, job: str, caption: str, *options: str) -> None:
+    def deliver(self, job: str, caption: str, *options: str, first: bool = False) -> None:
+        if not first:
+            self.console.print()
         self.type("run", job, *options)
         self.show(job, caption)
 
     def show(self, job: str, caption: str) -> None:
-        """The beginning of the file as the partner has it."""
+        """The beginning and the end of the file as the partner has it."""
         if self.console.quiet:
             return
         delivery = self.last_run(job)["deliveries"][0]
         lines = read_lines(self.scene.remote(delivery["endpoint"], delivery["path"]))
-        self.say(f"[dim]{caption}[/]")
+        self.console.print(f"[dim]{caption}[/]")
         shown = lines if len(lines) <= LINES_SHOWN + 1 else [*lines[: LINES_SHOWN - 1], "…", lines[-1]]
         for line in shown:
             self.console.print(f"    [dim]│[/] {escape(line)}", no_wrap=True, overflow="ellipsis")
-        self.console.print()
+
+    def run_id(self, job: str) -> str:
+        """As `runs` shows it: the beginning, which is enough to type."""
+        return str(self.last_run(job)["run"])[:SHOWN_ID_CHARACTERS]
 
     def last_run(self, job: str) -> Any:
         return self.shell.ask("runs", "--job", job, "--limit", "1")["runs"][0]

@@ -46,7 +46,7 @@ FLOORS = (
     Floor(
         name="pure",
         rooms=[
-            *["values", "instants", "conversions", "totals", "charset", "templates", "paths", "sql", "compression"],
+            *["values", "instants", "conversions", "totals", "charset", "templates", "shapes", "paths", "sql", "compression"],
             *["cron", "calendars", "occurrences", "slots"],
             *["retry", "dispatch", "planner", "proof", "resolve", "health"],
         ],
