@@ -48,16 +48,20 @@ def open_ledger(url: str, password: Secret | None, *, spool: Path, clock: Clock,
     DatabaseUnavailable where it is out of reach or locked; StorageError where the disk is full.
     """
     spool = spool.absolute()
-    store = _store(_parse(url), password, spool, clock, create)
+    # Before the ledger is looked at: another process may be making both just now, the spool's id last.
+    beside = project.read_id(spool)
+    store = _store(_parse(url), password, spool, clock, create=create and beside is None)
     if store is None:
+        _refuse_lost(f"ledger {make_url(url).database}", spool, beside)
         return None
     with _closed_on_error(store):
         with store.read() as tx:
             found = _look(store, tx)
         if found is not None:
             _agree(store, found.project)
-        elif not create:
-            _refuse_lost(store.where, spool)
+        else:
+            _refuse_lost(store.where, spool, beside)
+        if found is None and not create:
             store.close(set)
             return None
         if found is None or not found.is_current:
@@ -78,7 +82,7 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _store(url: URL, password: Secret | None, spool: Path, clock: Clock, create: bool) -> Store | None:
+def _store(url: URL, password: Secret | None, spool: Path, clock: Clock, *, create: bool) -> Store | None:
     """The database, opened; None where there is none and none is to be made."""
     match url.get_backend_name():
         case "sqlite":
@@ -98,7 +102,6 @@ def _sqlite(url: URL, spool: Path, clock: Clock, create: bool) -> Store | None:
         raise LedgerError("a ledger in memory would forget everything", hint="give it a path: sqlite:///var/ledger.db")
     path = Path(url.database).absolute()
     if not path.exists():
-        _refuse_lost(f"ledger {path}", spool)
         if not create:
             return None
         make_file(path)
@@ -148,9 +151,9 @@ def _refuse_foreign(store: Store, tables: set[str]) -> None:
         )
 
 
-def _refuse_lost(where: str, spool: Path) -> None:
-    """Raise where the spool says that there was a ledger."""
-    if project.read_id(spool) is not None:
+def _refuse_lost(where: str, spool: Path, beside: str | None) -> None:
+    """Raise where the spool's id `beside` says that there was a ledger."""
+    if beside is not None:
         raise LedgerError(
             f"{where} is missing or empty, but the spool {spool} belongs to a project that had one",
             hint="restore the ledger from a backup, or mend `ledger` in config.toml; to begin anew and forget what was "
@@ -198,7 +201,7 @@ def _make_or_migrate(store: Store) -> _Found:
             upgrade(tx.connection)
             tx.connection.execute(update(meta).where(meta.c.key == "program").values(value=__version__))
             return _Found(project=found.project, is_current=True)
-        _refuse_lost(store.where, store.spool)
+        _refuse_lost(store.where, store.spool, project.read_id(store.spool))
         identifier = new_id(tx.now)
         project.write_intent(store.spool, identifier)
         upgrade(tx.connection)

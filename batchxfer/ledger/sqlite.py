@@ -26,6 +26,7 @@ from batchxfer.ports import Clock
 
 BUSY_SECONDS = 60.0
 _MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
 # A whole check reads the whole file; beyond this size damage is found where it is met.
 _CHECKED_BYTES = 64 * 1024 * 1024
 _READING = "batchxfer_reading"
@@ -107,16 +108,24 @@ class SqliteStore(Store):
         with translated(self.where):
             try:
                 with self.path.open("rb") as file:
-                    start = file.read(len(_MAGIC))
+                    start = file.read(_HEADER_BYTES)
                     size = os.fstat(file.fileno()).st_size
             except OSError as exc:
                 raise LedgerError(
                     f"{self.where} cannot be read: {exc.strerror}", hint="check its owner and mode"
                 ) from exc
-            if start and start != _MAGIC:
+            if start and not start.startswith(_MAGIC):
                 raise LedgerError(f"{self.where} is not a SQLite database", hint=RESTORE)
+            self._check_end(start, size)
             if 0 < size <= _CHECKED_BYTES:
                 self._check_pages()
+
+    def _check_end(self, start: bytes, size: int) -> None:
+        # SQLite reads a last page that was cut as if it ended in zeros. A log beside the file may still mend it.
+        page = int.from_bytes(start[16:18], "big")
+        logs = (self.path.with_name(self.path.name + ending) for ending in ("-wal", "-journal"))
+        if page > 1 and size % page and not any(log.exists() and log.stat().st_size for log in logs):
+            raise LedgerError(f"{self.where} is damaged: its end is missing", hint=RESTORE)
 
     def _check_pages(self) -> None:
         with contextlib.closing(_connect(self.path)) as connection:
