@@ -16,7 +16,7 @@ import pytest
 from batchxfer.endpoints import local, sftp
 from batchxfer.errors import AttemptError, DeadlineError, FolderMissing, ForeignFile, OwnershipLost
 from batchxfer.ports import Endpoint, Session
-from tests.servers.openssh import OpenSSH, openssh  # noqa: F401
+from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
 from tests.servers.partner import PASSWORD, serve
 
 KIB, MIB = 1024, 1024 * 1024

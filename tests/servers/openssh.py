@@ -131,8 +131,8 @@ def wait_until_listening(host: str, port: int, seconds: float = 10) -> None:
             return
 
 
-@pytest.fixture(scope="module")
-def openssh() -> Iterator[OpenSSH]:
+@pytest.fixture(name="openssh", scope="module")
+def openssh_fixture() -> Iterator[OpenSSH]:
     """An sshd that is there for the tests of one module."""
     with tempfile.TemporaryDirectory(prefix="sshd-") as folder:
         server = start(Path(folder))

@@ -25,11 +25,10 @@ _NEVER = 7 * 24 * 3600.0
 
 
 def _quiet_log() -> str:
-    """paramiko logs tracebacks of what is raised anyway; nobody hears them unless they attach a handler."""
+    """paramiko logs tracebacks of what it raises anyway; nobody hears them unless they lower the level of this logger."""
     logger = logging.getLogger(LOG_NAME)
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL + 1)
     return LOG_NAME
 
 

@@ -20,7 +20,6 @@ from batchxfer.errors import (
     AttemptError,
     FolderMissing,
     ForeignFile,
-    NetworkError,
     NotSupported,
     TransientError,
     printable,
@@ -219,8 +218,7 @@ class SftpSession:
     def _ended(self, error: AttemptError) -> AttemptError:
         if isinstance(error, TransientError):
             self._over = self._over or "it failed before"
-            if isinstance(error, NetworkError):
-                self._link.close()
+            self.close()
         return error
 
     # parts of steps
