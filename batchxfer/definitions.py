@@ -125,7 +125,7 @@ def _write_cutoff(value: time | timedelta) -> str:
 
 def _as_text(write: Callable[[Any], str], pattern: str, *examples: str) -> tuple[PlainSerializer, WithJsonSchema]:
     """How a value looks in JSON, and what an editor checks."""
-    schema = {"type": "string", "pattern": pattern, "examples": list(examples)}
+    schema = {"type": "string", "minLength": 1, "pattern": pattern, "examples": list(examples)}
     return PlainSerializer(write, return_type=str, when_used="json"), WithJsonSchema(schema)
 
 

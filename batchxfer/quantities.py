@@ -9,7 +9,7 @@ _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _BYTES: dict[str, int] = {"": 1, "B": 1, **{f"{p}B": 1000**i for i, p in enumerate("kMGT", 1)}}
 _BYTES |= {f"{p}iB": 1024**i for i, p in enumerate("KMGT", 1)}
 
-DURATION_PATTERN = r"^(?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+DURATION_PATTERN = r"^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 SIZE_PATTERN = r"^[0-9]+ ?([kMGT]B|[KMGT]iB|B)?$"
 LONGEST = timedelta(days=36525)
 
@@ -17,7 +17,7 @@ LONGEST = timedelta(days=36525)
 def parse_duration(text: str) -> timedelta:
     """Read `30s`, `5m`, `1h30m`, `2d`: whole numbers, the larger unit first. Raises ValueError."""
     match = re.fullmatch(DURATION_PATTERN[1:-1], text, re.ASCII)
-    if match is None:
+    if match is None or not text:
         raise ValueError(f'{text!r} is not a duration; write it like "30s", "5m", "1h30m", "2d"')
     seconds = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in match.groups() if part)
     if seconds > LONGEST.total_seconds():
