@@ -11,23 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from batchxfer.model import RunStatus
+from batchxfer.model import OpenRun, RunStatus
 
 UNSETTLED = frozenset(
     {RunStatus.PENDING, RunStatus.RUNNING, RunStatus.RETRYING, RunStatus.HELD, RunStatus.FAILED, RunStatus.MISSING}
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenRun:
-    """A run that is not settled. `running` means that a live worker has its claim."""
-
-    id: str
-    job: str
-    slot: datetime
-    status: RunStatus
-    retry_at: datetime | None = None
-    running: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -213,6 +213,81 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A slot that is not run. Where it was `merged`, the plan's last due slot covers its interval."""
+
+    due: Due
+    reason: str
+    merged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to write, in one transaction: the slots to run in order, those skipped, and the new mark.
+
+    `uncounted` is the number of skipped slots, older than those in `skipped`, that are told as one event.
+    """
+
+    mark: Mark
+    due: tuple[Due, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    uncounted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRun:
+    """A run that is not settled. `running` means that a live worker has its claim."""
+
+    id: str
+    job: str
+    slot: datetime
+    status: RunStatus
+    retry_at: datetime | None = None
+    running: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Nothing starts for `subject`, a job's name or `@` and an endpoint's.
+
+    `until` is None for a person's pause; after a refused login it is when the next trial may be made.
+    """
+
+    subject: str
+    why: str
+    since: datetime
+    until: datetime | None = None
+
+
+class NoticeKind(StrEnum):
+    """What somebody may be told of."""
+
+    FAILED = "failed"
+    HELD = "held"
+    LATE = "late"
+    MISSING = "missing"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something to tell, recorded with the state that it tells of.
+
+    `told_at` is when each command was last told, by its place in the configuration; `over_at` when the state ended.
+    """
+
+    id: str
+    kind: NoticeKind
+    at: datetime
+    job: str | None
+    run: str | None
+    subject: str
+    detail: Mapping[str, object]
+    told_at: Mapping[str, datetime] = field(default_factory=dict)
+    over_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """The finished local file. `path` is absolute; `bytes` and `sha256` are of the file as sent."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from batchxfer.model import Due, Mark
+from batchxfer.model import Due, Mark, Plan, Skipped
 from batchxfer.slots import Timetable
 
 MOST_SKIPPED = 100
@@ -25,28 +25,6 @@ class CatchUp:
     kind: str
     window: timedelta
     on_time: timedelta
-
-
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """A slot that is not run. Where it was `merged`, the plan's last due slot covers its interval."""
-
-    due: Due
-    reason: str
-    merged: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to write, in one transaction: the slots to run in order, those skipped, and the new mark.
-
-    `uncounted` is the number of skipped slots, older than those in `skipped`, that are told as one event.
-    """
-
-    mark: Mark
-    due: tuple[Due, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    uncounted: int = 0
 
 
 def first_seen(job: str, timetable: Timetable, now: datetime) -> Mark:

@@ -25,8 +25,14 @@ from batchxfer.model import (
     Evidence,
     FileRole,
     FileStatus,
+    Mark,
+    Notice,
+    NoticeKind,
+    OpenRun,
     Outcome,
     ParameterValue,
+    Pause,
+    Plan,
     Run,
     RunStatus,
     Snapshot,
@@ -375,6 +381,66 @@ class Ledger(Protocol):
         """Never send it: all deliveries that are not delivered become `excluded`, and so does a run without deliveries."""
 
     def add_event(self, run: str | None, kind: str, detail: Mapping[str, object]) -> None: ...
+
+    # planning
+
+    def marks(self) -> dict[str, Mark]:
+        """How far each job was planned."""
+
+    def record_plan(self, before: Mark | None, plan: Plan, parameters: Mapping[str, ParameterValue]) -> bool:
+        """Write the plan's slots, `pending` runs for those due (revision 1, `parameters`), `skipped` ones with their reason
+        for those skipped ("merged into RUN" for merged ones), one event for the uncounted, and the new mark.
+
+        False, and nothing written, when the job's mark is not `before` any more: another node has planned. A slot that is in
+        the ledger already, run by hand, stays as it is.
+        """
+
+    def open_runs(self) -> list[OpenRun]:
+        """Every newest revision that is not delivered, excluded or skipped; oldest slot first."""
+
+    def skip(self, claim: Claim, reason: str) -> Run:
+        """Too late for it: all deliveries that are not delivered become `excluded` with the reason, the run `skipped`."""
+
+    # pausing
+
+    def pauses(self) -> dict[str, Pause]: ...
+
+    def pause(self, subject: str, why: str) -> Pause:
+        """A person's pause; one that is there already keeps its instant and takes the new reason."""
+
+    def resume(self, subject: str) -> bool:
+        """End any pause of `subject`; whether there was one."""
+
+    def refuse_login(self, endpoint: str, why: str, until: datetime) -> Pause:
+        """Pause an endpoint that refused a login until then. A person's pause stays a person's."""
+
+    def try_login(self, endpoint: str, until: datetime) -> Pause | None:
+        """Ask for the one trial of an endpoint that refused a login: None when the caller may try now (no such pause, or its
+        time has come: it is then set to `until` first, so that nobody else tries), else the pause to wait for."""
+
+    def accept_login(self, endpoint: str) -> None:
+        """The login went well: its pause ends. A person's pause stays."""
+
+    # notices
+
+    def note(
+        self, kind: NoticeKind, subject: str, *, job: str | None, run: str | None, detail: Mapping[str, object]
+    ) -> bool:
+        """Record a notice (late, missing), once for each (kind, subject) that is not over; whether it is new.
+
+        `failed` and `held` notices are written by `settle` itself (subject: the delivery's id; of endpoints that refuse
+        logins by `refuse_login`, subject: `@` and the endpoint), in the transaction of the state. When that state ends, the
+        notice is over, and one `recovered` notice is written in the same transaction where the end was a delivery.
+        """
+
+    def end_note(self, kind: NoticeKind, subject: str) -> None:
+        """The state that `note` told of is over."""
+
+    def notices(self) -> list[Notice]:
+        """Notices that are not over, and those that are over and were never told since; oldest first."""
+
+    def mark_told(self, notice: str, command: str, at: datetime) -> None:
+        """`command` (its place in the configuration) was told of the notice."""
 
     # keeping house
 

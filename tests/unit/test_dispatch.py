@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from batchxfer.dispatch import OpenRun, ready
-from batchxfer.model import RunStatus
+from batchxfer.dispatch import ready
+from batchxfer.model import OpenRun, RunStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchxfer.definitions import Schedule
-from batchxfer.model import Due, Mark
-from batchxfer.planner import CatchUp, Plan, first_seen, plan
+from batchxfer.model import Due, Mark, Plan
+from batchxfer.planner import CatchUp, first_seen, plan
 from batchxfer.slots import Timetable
 
 MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
