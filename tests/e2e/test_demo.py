@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from batchxfer.demo.stage import EXAMPLE_PIN
 from batchxfer.starter import write_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,6 +171,25 @@ def test_the_example_is_accepted_by_check_as_it_stands(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"ok": True, "problems": []}
     assert done.returncode == 0
     assert batchxfer("check", "--config", "config.example.toml", folder=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("project", ["example", "new"])
+def test_what_stands_in_comments_is_right_too(tmp_path: Path, project: str) -> None:
+    if project == "new":
+        write_project(tmp_path)
+    else:
+        shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+        shutil.copytree(ROOT / "formats", tmp_path / "formats")
+        shutil.copy(ROOT / "config.example.toml", tmp_path / "config.toml")
+    taken = 0
+    for path in tmp_path.rglob("*.toml"):
+        text, count = re.subn(r"^# ?(?=[\[\]{}]|[a-z_]+ = |  \{)", "", path.read_text("utf-8"), flags=re.M)
+        text = text.replace("SHA256:…", EXAMPLE_PIN)
+        path.write_text(text, "utf-8")
+        taken += count
+    done = batchxfer("check", "--json", folder=tmp_path)
+    assert json.loads(done.stdout) == {"ok": True, "problems": []}
+    assert taken > 5
 
 
 def test_a_new_project_delivers_its_first_file_at_once(tmp_path: Path) -> None:
