@@ -1,3 +1,3 @@
 """Fixtures that several kinds of tests share."""
 
-pytest_plugins = ["tests.ledgers"]
+pytest_plugins = ["tests.databases", "tests.ledgers"]

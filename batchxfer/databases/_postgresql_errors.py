@@ -9,6 +9,7 @@ from batchxfer.errors import BatchxferError, CredentialError, DatabaseUnavailabl
 _TRANSIENT = ("08", "53", "57", "58", "40", "55P03", "25P03", "25P04", "XX000")
 _HINTS = {
     "57014": "raise statement_timeout, or make the query faster",
+    "22021": "the database holds text that is not UTF-8: convert it in the query",
     "25006": "sources only read: the query must not change data",
     "42501": "grant the user SELECT on it",
 }

@@ -15,7 +15,7 @@ from psycopg import conninfo
 from psycopg.sql import Literal
 
 from batchxfer import sql
-from batchxfer.databases._canonical import BATCH_BYTES, unwritable
+from batchxfer.databases._canonical import BATCH_BYTES
 from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
 from batchxfer.databases._postgresql_errors import failed, refused
 from batchxfer.errors import BatchxferError, NotSupported, QueryError
@@ -96,7 +96,7 @@ class Source:
         }
 
     def _run(self, cursor: Any, text: str) -> Rows:
-        unchecked = self._begin(cursor)
+        self._begin(cursor)
         columns = self._describe(cursor, text)
         if not columns:
             raise QueryError(f"database {self.name!r}: the query gives no columns", hint="write one SELECT")
@@ -106,7 +106,7 @@ class Source:
             cursor.execute(statement)
         except _DRIVER_ERRORS as exc:
             raise self._unread(failed(self.name, exc, statement, lines_before=1), exc) from exc
-        return Rows(self.name, cursor, columns, validate=unchecked)
+        return Rows(self.name, cursor, columns)
 
     def _unread(self, error: BatchxferError, exc: BaseException) -> BatchxferError:
         """A statement that is good by itself and bad in FROM is no query."""
@@ -115,18 +115,15 @@ class Source:
         why = "the statement cannot be read from: it is not a SELECT, or it changes data"
         return QueryError(f"database {self.name!r}: {why}", hint="write one SELECT; sources only read")
 
-    def _begin(self, cursor: Any) -> bool:
-        """Settle the session and begin the one transaction; whether the server leaves text unchecked."""
-        settings = ", ".join(
-            f"set_config({_literal(key)}, {_literal(value)}, false)" for key, value in self._settings().items()
-        )
+    def _begin(self, cursor: Any) -> None:
+        """Settle the session, and begin the one transaction that describing and reading share."""
+        settings = (f"set_config({_literal(key)}, {_literal(value)}, false)" for key, value in self._settings().items())
         try:
-            cursor.execute(f"SELECT {settings}, current_setting('server_encoding') AS encoding")
-            encoding = cursor.fetchone()[-1]
+            cursor.execute(f"SELECT {', '.join(settings)}")
+            cursor.fetchall()
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         except _DRIVER_ERRORS as exc:
             raise failed(self.name, exc, "") from exc
-        return bool(encoding == "SQL_ASCII")
 
     def _describe(self, cursor: Any, text: str) -> list[Asked]:
         try:
@@ -138,11 +135,10 @@ class Source:
 class Rows:
     """The rows of one query, as ports.Rows says."""
 
-    def __init__(self, name: str, cursor: Any, asked_columns: list[Asked], *, validate: bool) -> None:
+    def __init__(self, name: str, cursor: Any, asked_columns: list[Asked]) -> None:
         self._name = name
         self._cursor = cursor
         self._asked = asked_columns
-        self._validate = validate
         self._finished = False
 
     @property
@@ -155,8 +151,6 @@ class Rows:
         for batch in self._batches():
             if batch.num_rows:
                 arrays = [ask.array(array, row) for ask, array in zip(self._asked, batch.columns, strict=True)]
-                if self._validate:
-                    self._check_text(arrays, row)
                 row += batch.num_rows
                 yield pa.RecordBatch.from_arrays(arrays, names)
 
@@ -179,14 +173,6 @@ class Rows:
                 self._finished = True
                 return
             yield batch
-
-    def _check_text(self, arrays: list[pa.Array], first_row: int) -> None:
-        for ask, array in zip(self._asked, arrays, strict=True):
-            try:
-                array.validate(full=True)
-            except pa.ArrowInvalid as exc:
-                why = f"in the rows from {first_row} on, text is not UTF-8"
-                raise unwritable(ask.column.name, first_row, why, hint="the database has no encoding") from exc
 
 
 # --- parameters ----------------------------------------------------------------------------------
