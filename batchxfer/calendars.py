@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from batchxfer import definitions
 from batchxfer.errors import UserError
 from batchxfer.suggestions import closest
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 DAY = timedelta(days=1)
 # Longer than any calendar is closed; a search ends here, not at the end of time.
@@ -33,6 +37,14 @@ class OpenDays:
         if day in self.closed:
             return False
         return self.base is None or day not in closed_days(self.base, day.year)
+
+    def holiday(self, day: date) -> str | None:
+        """What a closed day is called, where it is more than a weekend's: "closed" for one's own."""
+        if self.is_open(day):
+            return None
+        if day in self.closed:
+            return "closed"
+        return None if self.base is None else _known(self.base, day.year).get(day)
 
     def next_open(self, day: date) -> date:
         """The first open day after `day`. Raises UserError where a year has none."""
@@ -94,13 +106,17 @@ def bases() -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def closed_days(base: str, year: int) -> frozenset[date]:
     """The days of a year on which a country or market is closed: its weekends and public holidays."""
-    import holidays
-
-    if base in holidays.list_supported_financial(include_aliases=True):
-        known = holidays.financial_holidays(base, years=year)
-    else:
-        country, _, part = base.partition("-")
-        known = holidays.country_holidays(country, subdiv=part or None, years=year)
+    known = _known(base, year)
     first = date(year, 1, 1)
     span = (date(year + 1, 1, 1) - first).days
     return frozenset(day for day in (first + number * DAY for number in range(span)) if not known.is_working_day(day))
+
+
+@lru_cache(maxsize=1024)
+def _known(base: str, year: int) -> HolidayBase:
+    import holidays
+
+    if base in holidays.list_supported_financial(include_aliases=True):
+        return holidays.financial_holidays(base, years=year, language="en_US")
+    country, _, part = base.partition("-")
+    return holidays.country_holidays(country, subdiv=part or None, years=year, language="en_US")

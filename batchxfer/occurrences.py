@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,10 @@ class Occurrence(NamedTuple):
 
 
 class Occurrences(Protocol):
+    @property
+    def spacing(self) -> timedelta:
+        """How close two may be with no clock change between them, at the least."""
+
     def forward(self, since: datetime) -> Iterator[Occurrence]:
         """Those at or after `since`, each instant once, in order."""
 
@@ -82,6 +87,11 @@ class CronOccurrences:
         if closures.on_closed == "skip":
             return lambda day: named(day) and closures.calendar.is_open(day)
         return lambda day: any(named(source) for source in closures.sources(day))
+
+    @property
+    def spacing(self) -> timedelta:
+        times = self.cron.times
+        return min(later - earlier for earlier, later in pairwise([*times, times[0] + 1440])) * MINUTE
 
     def forward(self, since: datetime) -> Iterator[Occurrence]:
         give_up = since + LONGEST_WAIT
@@ -141,6 +151,12 @@ class EveryOccurrences:
     anchor: datetime
     zone: ZoneInfo
     closures: Closures | None
+
+    @property
+    def spacing(self) -> timedelta:
+        # Times of a closed day fall between those of an open one.
+        moves = self.closures is not None and self.closures.on_closed != "skip"
+        return timedelta.resolution if moves else self.every
 
     def forward(self, since: datetime) -> Iterator[Occurrence]:
         if self.closures is None:

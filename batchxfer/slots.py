@@ -87,6 +87,11 @@ class Timetable:
         start = self.schedule.start if self.schedule else None
         return datetime.min.replace(tzinfo=UTC) if start is None else _instant(start, self.zone)
 
+    @property
+    def spacing(self) -> timedelta:
+        """Two slots with no clock change between them are never closer; zero where there is nothing to go by."""
+        return timedelta() if self._occurrences is None else self._occurrences.spacing
+
     # --- making ---
 
     @cached_property
