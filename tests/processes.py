@@ -8,8 +8,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 WAIT_SECONDS = 60.0
 
@@ -86,9 +87,12 @@ def in_child(body: Callable[[], str]) -> str:
 
 
 def all_in_children(bodies: Sequence[Callable[[], str]]) -> list[str]:
-    """What the `bodies` return, each in a process of its own, all at once."""
-    if not bodies:
-        return []
-    with child(lambda say: say(bodies[0]())) as process:
-        others = all_in_children(bodies[1:])
-        return [process.line(), *others]
+    """What the `bodies` return, each in a process of its own, all at once; each lives until all have answered."""
+
+    def answer_and_stay(body: Callable[[], str], say: Say) -> None:
+        say(body())
+        signal.pause()
+
+    with ExitStack() as stack:
+        processes = [stack.enter_context(child(partial(answer_and_stay, body))) for body in bodies]
+        return [process.line() for process in processes]

@@ -24,7 +24,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    func,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -179,10 +178,11 @@ attempts = Table(
     Column("outcome", Exact),
     Column("error", Json),
     UniqueConstraint("run", "position"),
+    UniqueConstraint("run", "endpoint", "number"),
     one_of("outcome", Outcome),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_with_outcome"),
 )
-Index("attempts_once", attempts.c.run, func.coalesce(attempts.c.endpoint, ""), attempts.c.number, unique=True)
+
 
 artifacts = Table(
     "artifacts",

@@ -99,13 +99,13 @@ def _attempts_and_artifacts() -> None:
         sa.PrimaryKeyConstraint("id", name="attempts_pk"),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name="attempts_run_fk"),
         sa.UniqueConstraint("run", "position", name="attempts_run_position_once"),
+        sa.UniqueConstraint("run", "endpoint", "number", name="attempts_run_endpoint_number_once"),
         sa.CheckConstraint(
             "outcome IN ('delivered', 'built', 'transient', 'permanent', 'held', 'abandoned')",
             name=op.f("attempts_outcome_known"),
         ),
         sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name=op.f("attempts_ended_with_outcome")),
     )
-    op.create_index("attempts_once", "attempts", ["run", sa.text("coalesce(endpoint, '')"), "number"], unique=True)
     op.create_table(
         "artifacts",
         sa.Column("id", ID, nullable=False),
