@@ -31,12 +31,18 @@ Action = Callable[["Workplace", Run], Run]
 
 
 def retry(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """A fresh series of tries for what is not delivered; on held ones it looks again."""
+    """Try again what is not delivered; on held, look again.
+
+    Starts a fresh series of tries. The bytes are the same: the query does not run twice.
+    """
     return _act(context, run, config, as_json, lambda place, found: place.operations.retry(found))
 
 
 def resend(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """The same bytes to the same path: what is there and equal stays, what is gone is sent again."""
+    """Send the same bytes to the same path again.
+
+    An equal file that is there stays (exit status 0), another one is not touched (4), and what is gone is sent again.
+    """
     return _act(context, run, config, as_json, lambda place, found: place.operations.resend(found))
 
 
@@ -47,7 +53,10 @@ def rerun(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Query again: a new revision under a new name, once a byte of the earlier one was published."""
+    """Query again: the slot's rows as they are now.
+
+    Once a byte of the earlier file was published, this is a new revision under a new name; before that it takes its place.
+    """
     from batchxfer.cli.parameters import parse_parameters
 
     def again(place: Workplace, found: Run) -> Run:
@@ -58,18 +67,18 @@ def rerun(
 
 
 def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Send what the guard held."""
+    """Send what the job's [guard] held."""
     return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
 
 
 def accept(context: typer.Context, run: RunId, why: Why, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """It did arrive: recorded as delivered, on your word."""
+    """Record as delivered: a person knows that it arrived."""
     reason = _reason(why)
     return _act(context, run, config, as_json, lambda place, found: place.operations.accept(found, reason))
 
 
 def exclude(context: typer.Context, run: RunId, why: Why, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Never send it."""
+    """Never send it, and stop asking."""
     reason = _reason(why)
     return _act(context, run, config, as_json, lambda place, found: place.operations.exclude(found, reason))
 

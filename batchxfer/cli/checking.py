@@ -28,7 +28,10 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check(context: typer.Context, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Validate every file, and prove that no two deliveries share a path; connects to nothing."""
+    """Validate every file; prove that no two deliveries collide.
+
+    Connects to nothing and resolves no secret. Every problem is told at once, with file, key and what to do.
+    """
     words = context_of(context, config, as_json)
     loaded, problems = _problems(words)
     for warning in warnings(loaded) if loaded is not None else ():
@@ -139,8 +142,8 @@ def schema(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """JSON Schemas of the TOML files, so that editors complete and check them."""
-    from batchxfer.cli.schemas import config_schema, format_schema, job_schema
+    """Print JSON Schemas, for editors that check the files."""
+    from batchxfer.schemas import config_schema, format_schema, job_schema
     from batchxfer.wiring import option_models
 
     models = option_models()

@@ -50,7 +50,10 @@ def plan(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """The slots: in UTC, on the job's clock and the partner's, with interval, business date and path."""
+    """List slots: when they are due, on every clock, and the paths.
+
+    With --days the slots in [--from, --from + N x 24 h), past ones too; else the next 10 of each job.
+    """
     from batchxfer.cli.clock import SystemClock
 
     words = context_of(context, config, as_json)

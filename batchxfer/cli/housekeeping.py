@@ -30,7 +30,11 @@ def prune(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Remove artifacts delivered longer ago than keep_artifacts, and what broken builds left behind."""
+    """Remove old artifacts and leftovers from the spool.
+
+    Artifacts delivered longer ago than keep_artifacts, and files of ended builds and dry runs older than a day. What is not
+    delivered is never removed.
+    """
     words = context_of(context, config, as_json)
     with project.opened(words, project.load(words)) as place:
         artifacts = list(_old_artifacts(place)) if place else []

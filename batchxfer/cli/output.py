@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from batchxfer.errors import BatchxferError, ErrorInfo
@@ -33,6 +34,10 @@ def is_coloured(stream: TextIO) -> bool:
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+class LostOutput(OSError):
+    """What a command had to say could not be written."""
+
+
 class Output:
     """The two streams of one command."""
 
@@ -43,8 +48,10 @@ class Output:
         """The one JSON document."""
         from batchxfer.cli.documents import dump
 
-        sys.stdout.buffer.write(dump(value, indent=is_terminal(sys.stdout)) + b"\n")
-        sys.stdout.flush()
+        text = dump(value, indent=is_terminal(sys.stdout)) + b"\n"
+        with _written():
+            sys.stdout.buffer.write(text)
+            sys.stdout.flush()
 
     def say(self, text: str = "") -> None:
         """A line for people, on stdout; silent where a program reads."""
@@ -92,5 +99,16 @@ class Output:
 def _write(stream: TextIO, text: str) -> None:
     """Characters that the stream's encoding lacks are escaped, not an error."""
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    with _written():
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise LostOutput(exc.errno, exc.strerror) from exc

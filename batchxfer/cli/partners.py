@@ -33,7 +33,11 @@ def probe(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Connect, look at what the server can do with files of its own, clean up, and say what to set."""
+    """Connect to endpoints, see what they can do, say what to set.
+
+    Logs in, then writes, renames, reads and removes small temporary files of its own, named as `temp_name` says. Exit
+    status: 0 when every endpoint was connected to, whatever is advised; else 1.
+    """
     from batchxfer.cli.probing import probe_endpoint
 
     words = context_of(context, config, as_json)
@@ -101,7 +105,10 @@ def hostkey(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """The fingerprints of a server's host keys, and the line to put into config.toml."""
+    """Show a server's host keys, as the line for config.toml.
+
+    Does not log in. Whoever answers sends the keys: compare them with what the partner tells you by another way.
+    """
     from batchxfer.wiring import adapter
 
     output = context_of(context, config, as_json).output

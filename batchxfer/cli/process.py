@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ from typing import Any
 import typer
 
 from batchxfer.cli import signals
-from batchxfer.cli.output import Output
-from batchxfer.errors import BatchxferError, ExitCode, UsageError
+from batchxfer.cli.output import LostOutput, Output
+from batchxfer.errors import BatchxferError, ErrorInfo, ExitCode, UsageError
 
 PROGRAM = "batchxfer"
 COMPLETION_VARIABLE = "_BATCHXFER_COMPLETE"
@@ -22,8 +23,23 @@ BROKEN_PIPE = 141
 WordsError: type[Any] = typer.BadParameter.__mro__[1]
 
 
+class Interrupted(BatchxferError):
+    """The process was asked to end."""
+
+    kind = "interrupted"
+
+
+class Unexpected(BatchxferError):
+    """A fault of batchxfer."""
+
+    kind = "unexpected"
+
+
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command and return its exit status; never raises."""
+    # Closed by the caller (`>&-`): there is nobody to tell.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     known = _before_separator(arguments)
     output = Output(as_json="--json" in known)
     debug = "--debug" in known or os.environ.get("BATCHXFER_DEBUG", "") not in ("", "0")
@@ -31,7 +47,13 @@ def run(arguments: Sequence[str]) -> int:
         status = _guarded([word for word in arguments if word != "--debug"], output, debug)
         sys.stdout.flush()
     except BrokenPipeError:
-        status = _quiet()
+        _silence()
+        return BROKEN_PIPE
+    except LostOutput as exc:
+        _silence()
+        with contextlib.suppress(OSError):
+            output.failure(ErrorInfo(kind="output", message=f"cannot write to standard output: {exc.strerror}"))
+        return int(ExitCode.FAILED)
     return status
 
 
@@ -43,11 +65,10 @@ def _guarded(arguments: Sequence[str], output: Output, debug: bool) -> int:
     try:
         with signals.ends_gracefully():
             return _invoke(arguments)
-    except BrokenPipeError:
+    except (BrokenPipeError, LostOutput):
         raise
-    except KeyboardInterrupt as end:
-        # A driver may turn the signal into a plain KeyboardInterrupt of its own.
-        return _say_ended(end if isinstance(end, signals.Ended) else signals.Ended(), output)
+    except signals.Ended as end:
+        return _say_ended(end, output)
     except BatchxferError as error:
         output.error(error)
         return int(error.exit_code)
@@ -75,15 +96,15 @@ def _usage(error: Any) -> UsageError:
     """A wrong word in the command, as ours."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
-    message = error.format_message().rstrip(".") or "no command"
+    message = error.format_message().replace("Value error, ", "").rstrip(".") or "no command was given"
     return UsageError(message[:1].lower() + message[1:], hint=f"see: {path} --help")
 
 
 def _say_ended(end: signals.Ended, output: Output) -> int:
     output.error(
-        BatchxferError(
-            f"stopped by {end.name}: nothing half-made has a final name, and what was begun is in the ledger",
-            hint="see it with: batchxfer runs; go on with the same command, or: batchxfer retry RUN",
+        Interrupted(
+            f"stopped by {end.name}; the ledger knows how far it came, and nothing is sent twice",
+            hint="see it with: batchxfer runs; go on with: batchxfer retry RUN",
         )
     )
     return end.status
@@ -96,7 +117,7 @@ def _unexpected(error: Exception, output: Output, debug: bool) -> int:
         traceback.print_exception(error)
     said = str(error).strip().splitlines()
     output.error(
-        BatchxferError(
+        Unexpected(
             f"unexpected {type(error).__name__}{': ' + said[0] if said else ''}",
             hint="this is a fault of batchxfer: please report it with what --debug (or BATCHXFER_DEBUG=1) shows",
         )
@@ -104,7 +125,7 @@ def _unexpected(error: Exception, output: Output, debug: bool) -> int:
     return int(ExitCode.FAILED)
 
 
-def _quiet() -> int:
-    """Nobody reads any more: say nothing, also not when Python closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+def _silence() -> None:
+    """Nobody reads any more: say nothing, also not when Python closes stdout at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

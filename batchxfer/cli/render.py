@@ -19,7 +19,6 @@ COLOURS = {
     "missing": "red",
     "retrying": "yellow",
     "running": "cyan",
-    "late": "yellow",
 }
 NOT_SENT = frozenset({DeliveryStatus.RETRYING, DeliveryStatus.FAILED, DeliveryStatus.HELD})
 
@@ -37,7 +36,7 @@ def headline(run: Run, zones: Zones) -> str:
 
 
 def _what(run: Run) -> str:
-    return run.job if run.revision == 1 else f"{run.job} revision {run.revision}"
+    return run.job if run.revision == 1 else f"{run.job} r{run.revision}"
 
 
 def _how_it_stands(run: Run) -> str:
@@ -110,7 +109,7 @@ def runs_table(runs: Sequence[Run], zones: Zones, output: Output) -> None:
         [
             ids[run.id],
             _what(run),
-            show_time(run.due.slot, zones.of_job(run.job), named=one_zone is None),
+            show_time(run.due.slot, zones.of_job(run.job), named=False, offset=one_zone is None),
             status_cell(run.status.value),
             f"{run.artifact.rows:,}" if run.artifact else "",
             size(run.artifact.bytes) if run.artifact else "",
@@ -119,7 +118,7 @@ def runs_table(runs: Sequence[Run], zones: Zones, output: Output) -> None:
         for run in runs
     ]
     header = ("RUN", "JOB", f"DUE ({one_zone})" if one_zone else "DUE", "STATUS", "ROWS", "SIZE", "WHERE OR WHY")
-    draw(header, rows, output, right=(4, 5))
+    draw(header, rows, output, right=("ROWS", "SIZE"), expendable=("SIZE", "ROWS"))
 
 
 def status_cell(status: str) -> Cell:

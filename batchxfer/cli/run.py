@@ -85,9 +85,11 @@ def run(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Query, write, send: the job's latest slot, the slot of --slot, or each slot in [--from, --to).
+    """Query, write and send: one slot of a job, or several.
 
-    A slot that is delivered already is left alone: running it again is safe.
+    The latest slot that is due, the one of --slot, or each in [--from, --to). A slot that was delivered is left alone:
+    running it again is safe. A time without offset is in the job's zone. In a series a slot that fails does not stop the
+    later ones, unless the job's order is "strict".
     """
     words = context_of(context, config, as_json)
     loaded = project.load(words)

@@ -29,7 +29,7 @@ def runs(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """What was run, newest first."""
+    """List the runs, newest slot first."""
     words = context_of(context, config, as_json)
     loaded = project.load(words)
     zones = Zones(loaded)
@@ -82,7 +82,7 @@ def show(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """One run in full: what was sent, when, and what proves it."""
+    """Tell one run in full: what, when, where, and the evidence."""
     words = context_of(context, config, as_json)
     loaded = project.load(words)
     with project.opened_ledger(words, loaded) as place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -14,7 +15,7 @@ HARD = b"\nstopped at once; the next command finds out what was done, and goes o
 class Ended(KeyboardInterrupt):
     """The process was asked to end. Not an Exception, so that nothing takes it for a failure of an attempt."""
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__(number)
         self.name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         self.status = 128 + number
@@ -23,20 +24,27 @@ class Ended(KeyboardInterrupt):
 @contextlib.contextmanager
 def ends_gracefully() -> Iterator[None]:
     """Inside, the first signal raises Ended in the main thread, and a second one ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    asked = False
+    asked: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
         if asked:
             os.write(2, HARD)
             os._exit(128 + number)
-        asked = True
+        asked.append(number)
         raise Ended(number)
 
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
+    except Ended:
+        raise
+    except KeyboardInterrupt as exc:
+        # A driver that met the signal may have raised a plain one instead.
+        raise Ended(asked[0] if asked else signal.SIGINT) from exc
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -20,7 +20,10 @@ def init(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Begin a project: a commented configuration, one job, one format, and the ledger."""
+    """Begin a project: config, one job, one format, the ledger.
+
+    All files are commented, and run as they are. Nothing that exists is overwritten.
+    """
     from batchxfer.starter import write_project
 
     words = context_of(context, config, as_json)
@@ -56,7 +59,11 @@ def demo(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """The whole way on this machine: a shop's database, its partners' SFTP server, and what goes wrong at night."""
+    """See the whole way on this machine, and what may go wrong.
+
+    A shop's database, its partners' SFTP server on 127.0.0.1, and the example project: each format, an empty result, a wrong
+    host key, a broken link, a rerun. Everything is made in DIR.
+    """
     from batchxfer.cli.clock import SystemClock
     from batchxfer.cli.process import run
     from batchxfer.demo.story import tell

@@ -15,7 +15,7 @@ from batchxfer.cli.options import AsJson, ConfigPath, context_of
 from batchxfer.cli.render import COLOURS
 from batchxfer.cli.table import Cell
 from batchxfer.cli.times import Zones, show_time
-from batchxfer.cli.words import ID_LENGTH, counted
+from batchxfer.cli.words import ID_LENGTH
 from batchxfer.errors import ExitCode, worst
 from batchxfer.model import Run, RunStatus
 
@@ -70,7 +70,11 @@ class Row:
 
 
 def status(context: typer.Context, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """A row a job: last delivery, next slot, and what is late, failed or held, with the reason."""
+    """Tell how each job stands, and why.
+
+    Last delivery, next slot, and what is late, retrying, failed or held. Exit status: 4 held, 1 failed or missing, 3 late or
+    retrying, else 0.
+    """
     from batchxfer.cli.clock import SystemClock
 
     words = context_of(context, config, as_json)
@@ -161,15 +165,11 @@ def _draw(rows: Sequence[Row], zones: Zones, output: Output) -> None:
         output.say("no jobs")
         return
     lines: list[Line] = [[row.job, _last(row, zones), _next(row, zones), _standing(row), _why(row)] for row in rows]
-    draw(("JOB", "LAST DELIVERED", "NEXT", "NOW", "WHY"), lines, output)
+    draw(("JOB", "DELIVERED UP TO", "NEXT", "NOW", "WHY"), lines, output, expendable=("NEXT",))
 
 
 def _last(row: Row, zones: Zones) -> str:
-    if row.last is None:
-        return "never"
-    artifact = row.last.artifact
-    due = show_time(row.last.due.slot, zones.of_job(row.job), named=False)
-    return f"due {due}" + (f", {counted(artifact.rows, 'row')}" if artifact else "")
+    return show_time(row.last.due.slot, zones.of_job(row.job), named=False) if row.last is not None else "never"
 
 
 def _next(row: Row, zones: Zones) -> str:

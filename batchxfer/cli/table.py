@@ -11,6 +11,8 @@ from batchxfer.cli.output import Output, is_terminal, visible
 
 GAP = "  "
 NARROWEST = 10
+ENOUGH = 20
+"""Columns of the terminal that the last column needs to say something."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +26,40 @@ class Cell:
 Row = Sequence[str | Cell]
 
 
-def draw(header: Sequence[str], rows: Sequence[Row], output: Output, *, right: Sequence[int] = ()) -> None:
-    """Print a table on stdout; columns in `right` (by number) are aligned to the right, the last one gives way."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
-    widths = [
-        max(_width(text) for text in (title, *(row[number].text for row in cells)))
-        for number, title in enumerate(header)
-    ]
+def draw(
+    header: Sequence[str],
+    rows: Sequence[Row],
+    output: Output,
+    *,
+    right: Sequence[str] = (),
+    expendable: Sequence[str] = (),
+) -> None:
+    """Print a table on stdout. Columns in `right` are aligned to the right.
+
+    Where a terminal is narrow, the `expendable` columns go, one by one, and then the last one is cut.
+    """
+    columns = [[Cell(title, "bold"), *(_cell(row[number]) for row in rows)] for number, title in enumerate(header)]
+    if is_terminal(sys.stdout):
+        columns = _fitting(columns, expendable, shutil.get_terminal_size().columns)
+    widths = [max(_width(cell.text) for cell in column) for column in columns]
     if is_terminal(sys.stdout):
         room = shutil.get_terminal_size().columns - sum(width + len(GAP) for width in widths[:-1])
         widths[-1] = min(widths[-1], max(room, NARROWEST))
-    for row in ([Cell(title, "bold") for title in header], *cells):
+    for line in zip(*columns, strict=True):
         fitted = [
-            _fit(cell, width, number in right, output)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+            _fit(cell, width, column[0].text in right, output)
+            for cell, width, column in zip(line, widths, columns, strict=True)
         ]
         output.say_drawn(GAP.join(fitted).rstrip())
+
+
+def _fitting(columns: list[list[Cell]], expendable: Sequence[str], room: int) -> list[list[Cell]]:
+    """The columns, less as many of the expendable ones as it takes to leave the last one some room."""
+    for title in expendable:
+        if sum(max(_width(cell.text) for cell in column) + len(GAP) for column in columns[:-1]) + ENOUGH <= room:
+            break
+        columns = [column for column in columns if column[0].text != title]
+    return columns
 
 
 def _cell(value: str | Cell) -> Cell:

@@ -52,13 +52,14 @@ def _day_start(day: date, zone: ZoneInfo) -> datetime:
     return day_start(zone, day)
 
 
-def show_time(instant: datetime, zone: ZoneInfo, *, seconds: bool = False, named: bool = True) -> str:
+def show_time(
+    instant: datetime, zone: ZoneInfo, *, seconds: bool = False, named: bool = True, offset: bool = False
+) -> str:
     """`2026-11-23 06:00 Europe/Berlin`; with seconds where there are some, and the offset where the clock shows it twice."""
     local = instant.astimezone(zone)
     text = f"{local:%Y-%m-%d %H:%M:%S}" if seconds or local.second else f"{local:%Y-%m-%d %H:%M}"
-    if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
-        offset = f"{local:%z}"
-        text += f" ({offset[:3]}:{offset[3:5]})"
+    if offset or local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
+        text += local.isoformat()[-6:]
     return f"{text} {zone.key}" if named else text
 
 

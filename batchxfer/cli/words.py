@@ -13,8 +13,8 @@ ID_LENGTH = 12
 """Characters of a run's id that are shown: its millisecond and ten random bits."""
 
 EVIDENCE = {
-    "size": "the server's size of it is that of the bytes sent",
-    "readback": "read back from the server, with the same sha256",
+    "size": "after the upload the server reported as many bytes as were sent",
+    "readback": "read back from the server after the upload, with the same sha256",
     "reply": "the server accepted every write and the rename; nothing was read back",
     "looked": "found under its final name after a lost reply, with the same sha256",
     "inferred": "taken under both names, and this partner takes files at once",

@@ -42,6 +42,7 @@ _STEPS = 10_000
 
 class SqliteBackend(Backend):
     dialect = sql.SQLITE
+    _ends = 0.0
 
     def make_engine(self) -> sa.Engine:
         return sa.create_engine("sqlite://", poolclass=sa.NullPool, creator=self._open)
@@ -64,7 +65,7 @@ class SqliteBackend(Backend):
 
     def begin(self, connection: sa.Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
-        ends = time.monotonic() + self.options.statement_timeout.total_seconds()
+        ends = self._ends = time.monotonic() + self.options.statement_timeout.total_seconds()
         driver.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
         driver.execute("BEGIN")
 
@@ -99,6 +100,9 @@ class SqliteBackend(Backend):
         text = str(first)
         if "Could not decode to UTF-8" in text:
             return UnwritableValue(self.says(first), hint="the text is not UTF-8: cast it to BLOB in the query")
+        if text == "interrupted" and time.monotonic() <= self._ends:
+            # Ctrl-C came while SQLite called the progress handler, and sqlite3 drops what is raised in there.
+            raise KeyboardInterrupt from exc
         if text == "interrupted":
             return DatabaseUnavailable(
                 self.says("the query took longer than statement_timeout"), hint="raise statement_timeout"
