@@ -236,13 +236,19 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRun:
-    """A run that is not settled. `running` means that a live worker has its claim."""
+    """A run that is not settled.
+
+    `due_at` is the earliest instant at which something of it may be done (its creation, or the first retry), None where only
+    a person can go on. `endpoints` are those that it still has to reach; none before its first claim. `running` means that a
+    live worker has its claim.
+    """
 
     id: str
     job: str
     slot: datetime
     status: RunStatus
-    retry_at: datetime | None = None
+    due_at: datetime | None = None
+    endpoints: tuple[str, ...] = ()
     running: bool = False
 
 

@@ -90,6 +90,9 @@ class Toolbox:
         keys = orjson.loads(text)
         return cast(FormatOptions, adapter("codec", keys["kind"]).Options.model_validate(keys))
 
+    def connection_limit(self, name: str) -> int:
+        return self.project.config.endpoints[name].connections
+
     def endpoint(self, name: str) -> Endpoint:
         options = self.project.config.endpoints[name]
         return cast(Endpoint, adapter("endpoints", options.protocol).Endpoint(name, options, self.project.folder))
@@ -144,7 +147,7 @@ def workplace(
         return
     toolbox = Toolbox(project)
     try:
-        with Connections(toolbox.endpoint) as connections:
+        with Connections(toolbox.endpoint, toolbox.connection_limit) as connections:
             yield Workplace(
                 project=project,
                 ledger=ledger,

@@ -1,0 +1,126 @@
+"""One tick: what has become due enters the ledger, what may start is found, what is late is noted. No threads, no waiting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchxfer import planner
+from batchxfer.config import Project
+from batchxfer.definitions import Job
+from batchxfer.dispatch import JobRules, Ready, ready
+from batchxfer.model import Mark, NoticeKind, OpenRun, Plan
+from batchxfer.planner import CatchUp
+from batchxfer.ports import Ledger
+from batchxfer.slots import Timetable
+
+log = logging.getLogger("batchxfer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """What a tick found: the runs that may start now, and the next instant at which there may be something to do."""
+
+    runs: tuple[OpenRun, ...]
+    next_at: datetime | None
+
+
+@dataclass
+class _Known:
+    """A job's mark as the ledger has it, and its first slot after it."""
+
+    mark: Mark
+    next_slot: datetime | None
+
+
+class Ticker:
+    """Plans one project's jobs on one ledger. Used by one thread; any number of nodes may each have one."""
+
+    def __init__(self, project: Project, ledger: Ledger, only: Collection[str] | None = None) -> None:
+        self._project = project
+        self._ledger = ledger
+        self._known: dict[str, _Known] = {}
+        self._jobs = {
+            name: job for name, job in project.jobs.items() if isinstance(job, Job) and (not only or name in only)
+        }
+        self._timetables = {name: project.timetable(job) for name, job in self._jobs.items() if job.schedule}
+        self._rules = {
+            name: JobRules(strict=job.retry.order == "strict", endpoints=job.file.endpoint_names)
+            for name, job in self._jobs.items()
+        }
+        self._only = only
+
+    def tick(self) -> Tick:
+        """Plan up to the ledger's now, and say what may start."""
+        now = self._ledger.now()
+        self._plan(now)
+        found = self._open_runs()
+        self._note_late(found, now)
+        started = ready(found, self._rules, set(self._ledger.pauses()) if found else set(), now)
+        return Tick(runs=started.runs, next_at=self._next(started))
+
+    def _open_runs(self) -> list[OpenRun]:
+        return [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
+
+    def _next(self, found: Ready) -> datetime | None:
+        instants = [known.next_slot for known in self._known.values() if known.next_slot is not None]
+        return min([*instants, *([found.next_at] if found.next_at else [])], default=None)
+
+    # planning
+
+    def _plan(self, now: datetime) -> None:
+        marks = self._ledger.marks()
+        for name, timetable in self._timetables.items():
+            mark, known = marks.get(name), self._known.get(name)
+            if mark is None:
+                mark = self._first_seen(name, timetable, now)
+            if known is None or known.mark != mark:
+                known = self._known[name] = self._look_ahead(timetable, mark)
+            if known.next_slot is not None and known.next_slot <= now:
+                self._plan_job(name, timetable, mark, now)
+
+    def _look_ahead(self, timetable: Timetable, mark: Mark) -> _Known:
+        following = timetable.next(mark.planned_until, 1)
+        return _Known(mark=mark, next_slot=following[0].slot if following else None)
+
+    def _first_seen(self, name: str, timetable: Timetable, now: datetime) -> Mark:
+        mark = planner.first_seen(name, timetable, now)
+        if self._ledger.record_plan(None, Plan(mark=mark), {}):
+            return mark
+        return self._ledger.marks()[name]
+
+    def _plan_job(self, name: str, timetable: Timetable, mark: Mark, now: datetime) -> None:
+        job = self._jobs[name]
+        plan = planner.plan(timetable, mark, now, self._catch_up(job), enabled=job.enabled)
+        if self._ledger.record_plan(mark, plan, job.source.parameters):
+            self._known[name] = self._look_ahead(timetable, plan.mark)
+            self._log(name, plan)
+
+    def _catch_up(self, job: Job) -> CatchUp:
+        assert job.schedule is not None  # noqa: S101 - only jobs with one have a timetable
+        return CatchUp(
+            kind=self._project.effective_catch_up(job),
+            window=job.schedule.catch_up_window,
+            on_time=job.schedule.late_after,
+        )
+
+    def _log(self, name: str, plan: Plan) -> None:
+        for due in plan.due:
+            log.info("%s is due: %s", name, due.slot.isoformat(), extra={"action": "due", "job": name, "slot": due.slot})
+        if skipped := len(plan.skipped) + plan.uncounted:
+            log.warning("%s: %d missed slots are skipped", name, skipped, extra={"action": "skipped", "job": name})
+
+    # lateness
+
+    def _note_late(self, found: list[OpenRun], now: datetime) -> None:
+        """A slot that is due and not delivered is late, whether or not anything has failed."""
+        noted = {notice.run for notice in self._ledger.notices() if notice.kind is NoticeKind.LATE} if found else set()
+        for run in found:
+            job = self._jobs.get(run.job)
+            if job is None or job.schedule is None or run.id in noted:
+                continue
+            if now - run.slot > job.schedule.late_after:
+                detail = {"slot": run.slot, "status": run.status, "late_after": str(job.schedule.late_after)}
+                self._ledger.note(NoticeKind.LATE, run.id, job=run.job, run=run.id, detail=detail)
