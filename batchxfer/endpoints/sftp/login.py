@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -240,8 +241,9 @@ class _Agent(_NoAgent):
 
     def __init__(self) -> None:
         self._agent: paramiko.Agent | None = None
-        with contextlib.suppress(paramiko.SSHException, OSError):
-            self._agent = paramiko.Agent()
+        if _agent_answers():
+            with contextlib.suppress(paramiko.SSHException, OSError):
+                self._agent = paramiko.Agent()
 
     def keys(self) -> list[paramiko.PKey]:
         return [] if self._agent is None else list(self._agent.get_keys())[:_MOST_AGENT_KEYS]
@@ -249,3 +251,14 @@ class _Agent(_NoAgent):
     def close(self) -> None:
         if self._agent is not None:
             self._agent.close()
+
+
+def _agent_answers() -> bool:
+    """Asked beforehand, since paramiko leaves its socket open where nobody answers."""
+    address = os.environ.get("SSH_AUTH_SOCK")
+    if not address:
+        return False
+    with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+        sock.connect(address)
+        return True
+    return False
