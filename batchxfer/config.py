@@ -18,6 +18,7 @@ from batchxfer.definitions import UTC, Config, EndpointOptions, FormatOptions, J
 from batchxfer.errors import ConfigError
 from batchxfer.format_checks import check_format
 from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dialect_of
+from batchxfer.slots import Timetable
 from batchxfer.sql import GENERIC, Dialect
 from batchxfer.suggestions import did_you_mean
 from batchxfer.tables import Findings, join, quoted, read, read_toml, shown
@@ -73,6 +74,12 @@ class Project:
         """The job's zone: its schedule's, else the configuration's."""
         own = job.schedule.timezone if job.schedule is not None else None
         return own or self.config.timezone
+
+    def timetable_of(self, job: Job) -> Timetable:
+        """The slots of a job."""
+        name = job.schedule.calendar if job.schedule is not None else None
+        calendar = calendars.find(name, self.config.calendars) if name else None
+        return Timetable(job.schedule, self.zone_of(job), calendar)
 
     def catch_up_of(self, job: Job) -> str:
         """Which missed slots run: `all`, `merge`, `latest` or `none`."""

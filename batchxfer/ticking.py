@@ -45,7 +45,7 @@ class Ticker:
         self._jobs = {
             name: job for name, job in project.jobs.items() if isinstance(job, Job) and (not only or name in only)
         }
-        self._timetables = {name: project.timetable(job) for name, job in self._jobs.items() if job.schedule}
+        self._timetables = {name: project.timetable_of(job) for name, job in self._jobs.items() if job.schedule}
         self._rules = {
             name: JobRules(strict=job.retry.order == "strict", endpoints=job.file.endpoint_names)
             for name, job in self._jobs.items()
@@ -101,7 +101,7 @@ class Ticker:
     def _catch_up(self, job: Job) -> CatchUp:
         assert job.schedule is not None  # noqa: S101 - only jobs with one have a timetable
         return CatchUp(
-            kind=self._project.effective_catch_up(job),
+            kind=self._project.catch_up_of(job),
             window=job.schedule.catch_up_window,
             on_time=job.schedule.late_after,
         )
