@@ -261,7 +261,8 @@ class Ledger(Protocol):
     Every method is one transaction, durable when it returns. Methods with a `claim` raise OwnershipLost, and change nothing,
     when the run has been claimed by another since. State changes that model.DELIVERY_MOVES does not allow raise ValueError.
     Each change of state is also written as an event, in the same transaction. LedgerError when the ledger cannot be used;
-    DatabaseUnavailable when it is out of reach.
+    DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After any of them nothing was written,
+    except that a DatabaseUnavailable may hide a write whose reply was lost.
     """
 
     @property
@@ -313,34 +314,43 @@ class Ledger(Protocol):
     # claiming
 
     def claim(self, run: str, owner: str) -> Claim:
-        """Take the run for `owner` for the lease; its status becomes `running`. Raises BusyError where another owner holds it.
+        """Take the run for `owner` for the lease; its status becomes `running`. Raises BusyError where a claim stands, be it
+        another owner's or another thread's of this one.
 
         A claim whose lease ran out, or whose owner's process is known to be gone, is taken over: its open attempts end as
-        `abandoned`, in the same transaction, and use up a retry of their delivery.
+        `abandoned`, in the same transaction, and use up a retry of their delivery; an open build uses up one of each delivery
+        that is still to be made. Deliveries stay `sending` or `publishing`: the intent says where to look.
+
+        Until then, a run whose claim no longer stands reads as what its deliveries say, not as `running`.
         """
 
     def renew(self, claim: Claim) -> None:
         """Lengthen the lease."""
 
     def let_go(self, claim: Claim) -> Run:
-        """Give the run back: the claim ends, the status follows from the deliveries. Open attempts of the claim end as
-        `abandoned` without using up a retry."""
+        """Give the run back: the claim ends, the status follows from the deliveries (`sending` and `publishing` stay, and make
+        it `pending`). Open attempts of the claim end as `abandoned` without using up a retry."""
 
     # an attempt's progress
 
     def adopt(self, claim: Claim, snapshot: Snapshot, deliveries: Sequence[PlannedDelivery]) -> Run:
         """Keep what the run does, and make its deliveries. A delivery of which no file was ever begun is replaced (its
-        retries and state stay); one that was begun keeps its endpoint and paths."""
+        retries and state stay), and goes where it is no longer wanted; one that was begun, delivered or excluded keeps its
+        endpoint and paths."""
 
-    def begin_attempt(self, claim: Claim, endpoint: str | None) -> Attempt: ...
+    def begin_attempt(self, claim: Claim, endpoint: str | None) -> Attempt:
+        """A new attempt: the run's builds are numbered from 1, and so are its tries at each endpoint. ValueError while one is
+        open there."""
 
-    def end_attempt(self, claim: Claim, attempt: str, outcome: Outcome, error: ErrorInfo | None = None) -> None: ...
+    def end_attempt(self, claim: Claim, attempt: str, outcome: Outcome, error: ErrorInfo | None = None) -> None:
+        """End an attempt of this claim. Ending it again with the same outcome changes nothing; with another is a ValueError."""
 
     def record_artifact(self, claim: Claim, attempt: str, artifact: Artifact) -> Run:
         """The artifact of the run from now on, and the build attempt's end with outcome `built`."""
 
     def drop_artifact(self, claim: Claim) -> Run:
-        """Forget the artifact, so that the run builds anew (a rerun in place; an artifact that is gone)."""
+        """Forget the artifact, so that the run builds anew (a rerun in place; an artifact that is gone). The guard looks at
+        the next one again."""
 
     def record_file(
         self,
@@ -354,7 +364,10 @@ class Ledger(Protocol):
         size: int | None = None,
         sha256: str | None = None,
     ) -> Run:
-        """How far a file has come; the delivery becomes `sending` or `publishing` with it. Values left None stay."""
+        """How far a file has come; the delivery becomes `sending` or `publishing` with it. Values left None stay.
+
+        ValueError for a move that model.FILE_MOVES does not have, and for `publishing` before the artifact is recorded.
+        """
 
     def settle(
         self,
@@ -371,8 +384,8 @@ class Ledger(Protocol):
         error: ErrorInfo | None = None,
     ) -> Run:
         """A delivery's new state, with the end of the attempt that led to it. `delivered` needs evidence and every file
-        `published` (or evidence that says who looked); all others but `pending` need a reason. `pending` starts a fresh
-        series: retries 0."""
+        `published` (or evidence that says who looked); all others but `pending` need a reason, and `retrying` its `retry_at`.
+        `pending` starts a fresh series: retries 0. Without `outcome` the attempt's follows from the status."""
 
     def release_guard(self, claim: Claim) -> Run:
         """A person let the artifact pass the guard."""
