@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import shlex
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,10 @@ CUT_AFTER_BYTES = 100_000
 SHOWN_ID_CHARACTERS = 12
 
 
+# What may be typed, and what it is for.
+Hint = tuple[str, str]
+
+
 def tell(folder: Path, command: Command, now: datetime, *, quiet: bool = False) -> Mapping[str, object]:
     """Play the demo in `folder`, and return what was typed and delivered. Prints nothing where `quiet`.
 
@@ -32,10 +39,11 @@ def tell(folder: Path, command: Command, now: datetime, *, quiet: bool = False) 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, quiet=quiet)
+    way_back = [*activation(), (f"cd {shlex.quote(str(folder))}", "the project: config.toml, jobs/, formats/")]
     with stage(folder.absolute(), now) as scene:
         story = Story(scene, Shell(command=command, quiet=quiet), console)
         with inside(scene.folder):
-            story.tell(folder)
+            story.tell(folder, way_back)
             runs = story.shell.ask("runs", "--limit", "100")["runs"]
     return {"folder": str(scene.folder), "commands": story.shell.typed, "runs": runs}
 
@@ -47,7 +55,7 @@ class Story:
         self.console = console
         self.scenes = 0
 
-    def tell(self, folder: Path) -> None:
+    def tell(self, folder: Path, way_back: Sequence[Hint]) -> None:
         self.console.print(
             f"\nA shop with a SQLite database, and four partners behind one SFTP server on 127.0.0.1, port "
             f"{self.scene.partner.port}; all of it made for you in [bold]{escape(str(folder))}[/]. The jobs are the example "
@@ -60,7 +68,7 @@ class Story:
         self.the_link_breaks()
         self.once_more()
         self.what_is_there_now()
-        self.what_to_type_next(folder)
+        self.what_to_type_next(way_back)
 
     # --- scenes ------------------------------------------------------------------------------
 
@@ -114,14 +122,13 @@ class Story:
             self.console.print()
         self.type("runs")
 
-    def what_to_type_next(self, folder: Path) -> None:
-        self.scene_is("What to type next.")
-        run = self.run_id("stock-to-warehouse")
+    def what_to_type_next(self, way_back: Sequence[Hint]) -> None:
+        self.scene_is("What to type next. (The partners' server ends with the demo.)")
         for words, why in (
-            (f"cd {folder}", "the project: config.toml, jobs/, formats/"),
-            (f"batchxfer show {run}", "one run in full: attempts, evidence, sha256"),
+            *way_back,
+            (f"batchxfer show {self.run_id('stock-to-warehouse')}", "one run in full: attempts, evidence, sha256"),
             ("batchxfer run orders-to-bank --dry-run", "the file that would be sent, and where to"),
-            ("batchxfer init my-project", "a project of your own"),
+            ("batchxfer init ~/my-project", "a project of your own"),
         ):
             self.console.print(f"  [bold]{escape(words):<48}[/] [dim]{escape(why)}[/]", soft_wrap=True)
         self.console.print()
@@ -168,6 +175,15 @@ class Story:
         here = self.scene.partners / folder
         names = [path.name for path in here.rglob("*") if path.is_file() and not path.name.startswith(".")]
         return ", ".join(names) or "no file"
+
+
+def activation() -> list[Hint]:
+    """What makes the shell find `batchxfer`, where it does not: the demo may have been started by make."""
+    script = Path(sys.executable).parent / "activate"
+    if shutil.which("batchxfer") or not script.is_file():
+        return []
+    near = Path(os.path.relpath(script))
+    return [(f". {shlex.quote(str(near if '..' not in near.parts else script))}", "so that this shell finds batchxfer")]
 
 
 def read_lines(path: Path) -> list[str]:

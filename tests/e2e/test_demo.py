@@ -145,6 +145,24 @@ def test_a_rerun_has_a_name_of_its_own(runs: list[Mapping[str, Any]]) -> None:
     assert second["deliveries"][0]["path"] == first["deliveries"][0]["path"].replace(".psv", ".r2.psv")
 
 
+def test_what_it_says_to_type_next_can_be_typed(played: Any, folder: Path) -> None:
+    """In a shell that knows nothing of a virtual environment, as after `make demo`."""
+    desk = folder.parents[1]
+    hints = played.stdout.partition("What to type next")[2].splitlines()[1:]
+    commands = [re.split(r"\s{2,}", line.strip())[0] for line in hints if line.strip()]
+    assert sum(command.startswith("batchxfer ") for command in commands) == 3
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(commands)],
+        cwd=desk,
+        env={"PATH": os.defpath, "HOME": str(desk), "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (desk / "my-project/config.toml").is_file()
+
+
 def test_the_demo_may_be_played_again_and_touches_no_folder_of_others(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes").write_text("x")
