@@ -168,8 +168,9 @@ class Session(Protocol):
     """A connection to an endpoint, used by one thread at a time, for one attempt after another.
 
     Paths are relative to the endpoint's root, with `/`. Every call raises TransientError when the link or the server fails,
-    PermissionRefused, FolderMissing or NotSupported when the server says so. After a TransientError the session is over:
-    `alive` is false. Whether a call that raised had its effect is unknown: look, or send anew.
+    PermissionRefused, FolderMissing or NotSupported when the server says so. After a NetworkError or DeadlineError the session
+    is over; after another error `alive` says whether it goes on. Whether a call that raised had its effect is unknown: look,
+    or send anew.
     """
 
     @property

@@ -24,7 +24,6 @@ from batchxfer.errors import (
     NotSupported,
     PermissionRefused,
     StorageError,
-    TransientError,
     printable,
 )
 from batchxfer.ports import Entry, FileStat, Progress, Readable
@@ -143,6 +142,12 @@ class LocalSession:
                     f"{self._where}: cannot rename {printable(old)} to {printable(new)}: that name exists already",
                     hint="see what is there; both files were left as they are",
                 ) from exc
+            except _NoExclusiveRename as exc:
+                raise NotSupported(
+                    f"{self._where}: cannot rename {printable(old)} to {printable(new)}: "
+                    "this file system has no rename that refuses an existing name",
+                    hint="set publish = 'direct' on the endpoint (a weaker promise), or on_exists = 'replace' in the job",
+                ) from exc
             _sync_folder(target.parent)
             if source.parent != target.parent:
                 _sync_folder(source.parent)
@@ -210,7 +215,7 @@ class LocalSession:
             raise self._ended(_translated(exc, self._where, printable(step))) from exc
 
     def _ended(self, error: AttemptError) -> AttemptError:
-        self._over = self._over or isinstance(error, TransientError)
+        self._over = self._over or isinstance(error, DeadlineError)
         return error
 
     def _check_deadline(self) -> None:
@@ -298,9 +303,22 @@ def _rename_exclusively(source: Path, target: Path) -> None:
     except OSError as exc:
         if exc.errno not in _NO_SUCH_CALL:
             raise
-        # A link, unlike a plain rename, refuses a name that exists.
+        _link_and_unlink(source, target)
+
+
+def _link_and_unlink(source: Path, target: Path) -> None:
+    """A link, unlike a plain rename, refuses a name that exists."""
+    try:
         os.link(source, target, follow_symlinks=False)
-        source.unlink()
+    except OSError as exc:
+        if exc.errno not in (*_NO_SUCH_CALL, errno.EPERM):
+            raise
+        raise _NoExclusiveRename from exc
+    source.unlink()
+
+
+class _NoExclusiveRename(Exception):
+    """This file system has no step that takes a name only where it is free."""
 
 
 _NO_SUCH_CALL = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)

@@ -52,10 +52,12 @@ def test_a_refused_write_is_never_reported_as_delivered(tmp_path: Path, refused:
     class RefusesNth(faults.RefusesOneWrite):
         nth = refused
 
-    with connected(tmp_path, RefusesNth) as (_, session):
+    with connected(tmp_path, RefusesNth) as (partner, session):
         with pytest.raises(ServerError, match=r"endpoint 'partner': cannot write a\.part: failure \(status 4: no\)"):
             put(session, content=os.urandom(40 * PIECE))
-        assert not session.alive
+        assert session.alive
+        session.remove("a.part")
+        assert partner.names() == []
 
 
 @pytest.mark.parametrize(

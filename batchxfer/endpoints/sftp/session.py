@@ -18,10 +18,11 @@ from batchxfer.endpoints.sftp.watchdog import Watchdog
 from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Reader, Wire, string
 from batchxfer.errors import (
     AttemptError,
+    DeadlineError,
     FolderMissing,
     ForeignFile,
+    NetworkError,
     NotSupported,
-    TransientError,
     printable,
 )
 from batchxfer.ports import Entry, FileStat, Progress, Readable
@@ -216,7 +217,8 @@ class SftpSession:
         return failures.from_break(exc, self._watchdog.verdict, where=self._where, step=step)
 
     def _ended(self, error: AttemptError) -> AttemptError:
-        if isinstance(error, TransientError):
+        # A refusal leaves the conversation in step; a link that broke, or was closed because of the time, is over.
+        if isinstance(error, NetworkError | DeadlineError):
             self._over = self._over or "it failed before"
             self.close()
         return error
