@@ -59,7 +59,7 @@ class Story:
         self.console.print(
             f"\nA shop with a SQLite database, and four partners behind one SFTP server on 127.0.0.1, port "
             f"{self.scene.partner.port}; all of it made for you in [bold]{escape(str(folder))}[/]. The jobs are the example "
-            "project's as they are, and each line that begins with $ may be typed by hand."
+            "project's as they are, and a line that begins with $ is a command as you would type it."
         )
         self.is_the_configuration_right()
         self.each_format()
