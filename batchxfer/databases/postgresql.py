@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,7 @@ class Source:
         statement = wrapped(text, columns)
         try:
             cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: BATCH_BYTES})
-            cursor.execute(statement)
+            _met_by_signals(cursor, lambda: cursor.execute(statement))
         except _DRIVER_ERRORS as exc:
             raise self._unread(failed(self.name, exc, statement, lines_before=1), exc) from exc
         return Rows(self.name, cursor, columns)
@@ -130,6 +131,19 @@ class Source:
             return asked(cursor.adbc_execute_schema(text))
         except _DRIVER_ERRORS as exc:
             raise failed(self.name, exc, text) from exc
+
+
+def _met_by_signals(cursor: Any, call: Callable[[], object]) -> None:
+    """Run `call` in a thread of its own: in the main thread the driver would take Ctrl-C for itself, as a cancelled query,
+    and other signals would wait for the first row."""
+    with ThreadPoolExecutor(1, thread_name_prefix="postgresql") as pool:
+        running = pool.submit(call)
+        try:
+            running.result()
+        finally:
+            if not running.done():
+                with suppress(*_DRIVER_ERRORS):
+                    cursor.adbc_cancel()
 
 
 class Rows:
