@@ -106,6 +106,7 @@ class Stream:
         self._charset = charset
         self._encoder = codecs.getincrementalencoder(charset.name)()
         self._decoder = codecs.getincrementaldecoder(charset.name)()
+        self._begun = False
         self._held_back = ""  # written, but not in the bytes yet: it may combine with what follows
 
     def encode_utf8(self, data: memoryview) -> bytes | memoryview:
@@ -117,6 +118,9 @@ class Stream:
 
     def encode(self, text: str) -> bytes:
         """The bytes of the next piece. Raises Unencodable; the stream is of no use afterwards."""
+        if not text:
+            return b""
+        self._begun = True
         state = self._encoder.getstate(), self._decoder.getstate(), self._held_back
         try:
             return self._encode(text)
@@ -131,8 +135,8 @@ class Stream:
             raise Unencodable(()) from None
 
     def end(self) -> bytes:
-        """What the encoding wants at the end of a text."""
-        return self._check("", self._encoder.encode("", True))
+        """What the encoding wants at the end of a text; nothing at the end of an empty one."""
+        return self._check("", self._encoder.encode("", True)) if self._begun else b""
 
     def _encode(self, text: str) -> bytes:
         return self._check(text, self._encoder.encode(text))
