@@ -14,7 +14,7 @@ import pytest
 
 from batchxfer.credentials import Secret
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LedgerError, StorageError
-from batchxfer.ledger import opening, project
+from batchxfer.ledger import opening, project, sqlite
 from batchxfer.ledger.opening import open_ledger
 from batchxfer.ports import Ledger
 from tests.ledgers import HandClock, PostgresqlPlace, SqlitePlace, Walk, due
@@ -200,6 +200,31 @@ class TestInFlight:
         said = in_child(fill)
         assert said.startswith("1 2 ledger ")
         assert "cannot be written" in said
+
+    def test_a_ledger_that_another_program_keeps_locked_is_out_of_reach(
+        self, place: SqlitePlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+        ledger = place.open()
+        other = sqlite3.connect(place.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnavailable, match="is locked by another process"):
+            ledger.ensure_run("stock", due(), {})
+        assert len(ledger.runs()) == 1
+        other.close()
+        ledger.ensure_run("stock", due(), {})
+
+    def test_a_backup_that_was_made_while_it_ran_can_be_restored(self, place: SqlitePlace, tmp_path: Path) -> None:
+        ledger = place.open()
+        walk = Walk(ledger, place, job="stock").adopted().built()
+        place.execute(f"VACUUM INTO '{tmp_path / 'backup.db'}'")
+        place.close()
+        shutil.copy(tmp_path / "backup.db", place.path)
+        moved = SqlitePlace(Path(shutil.move(place.folder, tmp_path / "elsewhere")))
+        restored = moved.open().find_run(walk.run.id)
+        assert restored.artifact is not None
+        assert restored.artifact.path == moved.spool / "a.csv"
+        moved.close()
 
 
 POINTS = {
