@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from batchxfer import sql
-from batchxfer.databases._canonical import Reader, digits_reader, first_values, reader_of, type_of
+from batchxfer.databases._canonical import Reader, Row, digits_reader, first_values, reader_of, type_of
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, QueryError
 from batchxfer.model import ColumnType, ParameterValue, TypeName
 
@@ -41,7 +41,7 @@ class Opened:
     source: str
     text: str
     arguments: Any
-    first: Sequence[Sequence[object]]
+    first: Sequence[Row]
     complete: bool
 
 
@@ -96,6 +96,10 @@ class Backend:
         """Whether the server did not understand the query."""
         return False
 
+    def inexact(self) -> BatchxferError:
+        """The error when the server understands none of `again`."""
+        return QueryError(self.says("the result cannot be read exactly"))
+
     def value(self, value: ParameterValue) -> object:
         """`value` as the driver takes it; an aware timestamp as the wall time of the database's zone."""
         if isinstance(value, datetime) and value.tzinfo is not None:
@@ -105,16 +109,17 @@ class Backend:
     def readers(self, opened: Opened) -> list[Reader]:
         """How the result's columns are read. By default a column's first value says its type."""
         values = first_values(opened.first, len(opened.names))
+        scales = [column[5] for column in opened.cursor.description]
         return [
-            self.reader(name, TypeName.TEXT if value is None else type_of(value))
-            for name, value in zip(opened.names, values, strict=True)
+            self.reader(name, _type_of(value, scale))
+            for name, value, scale in zip(opened.names, values, scales, strict=True)
         ]
 
     def reader(self, name: str, type_name: TypeName) -> Reader:
         """The reader of a column of Python's own values; integers as digits, for they may have any size."""
-        if type_name != TypeName.INTEGER:
-            return reader_of(name, type_name, hint=CAST_HINT)
-        return digits_reader(name, ColumnType(TypeName.INTEGER), hint=CAST_HINT)
+        if type_name in {TypeName.INTEGER, TypeName.DECIMAL}:
+            return digits_reader(name, ColumnType(type_name), hint=CAST_HINT)
+        return reader_of(name, type_name, hint=CAST_HINT)
 
     # errors
 
@@ -134,6 +139,13 @@ class Backend:
     def says(self, what: object) -> str:
         text = said(what) if isinstance(what, BaseException) else str(what)
         return f"database {self.name!r}: {text}"
+
+
+def _type_of(value: object, scale: int | None) -> TypeName:
+    """A number of a column with a scale is a decimal: Oracle's driver gives a whole one as an integer."""
+    if value is None:
+        return TypeName.TEXT
+    return TypeName.DECIMAL if scale and type(value) is int else type_of(value)
 
 
 def original(exc: BaseException) -> BaseException:

@@ -215,13 +215,15 @@ def digits_reader(name: str, column_type: ColumnType, *, hint: str | None = None
 
 # --- many rows -----------------------------------------------------------------------------------
 
+Row = Sequence[object]
 
-def first_values(rows: Sequence[Sequence[object]], width: int) -> list[object]:
+
+def first_values(rows: Sequence[Row], width: int) -> list[object]:
     """The first value of each column that is not NULL, None where there is none."""
     return [next((row[index] for row in rows if row[index] is not None), None) for index in range(width)]
 
 
-def batch_of(readers: Sequence[Reader], rows: Sequence[Sequence[object]], first_row: int) -> pa.RecordBatch:
+def batch_of(readers: Sequence[Reader], rows: Sequence[Row], first_row: int) -> pa.RecordBatch:
     """The batch of `rows`. Raises UnwritableValue for a value that does not fit its column."""
     columns = zip(*rows, strict=True)
     arrays = [reader.array(values, first_row) for reader, values in zip(readers, columns, strict=True)]
@@ -229,7 +231,7 @@ def batch_of(readers: Sequence[Reader], rows: Sequence[Sequence[object]], first_
 
 
 def stream(
-    readers: Sequence[Reader], first: Sequence[Sequence[object]], fetch: Callable[[int], Sequence[Sequence[object]]]
+    readers: Sequence[Reader], first: Sequence[Row], fetch: Callable[[int], Sequence[Row]]
 ) -> Iterator[pa.RecordBatch]:
     """The batches of `first` and of what `fetch(rows)` gives, each of about BATCH_BYTES; nothing fetched ends it."""
     row, rows = 1, first
@@ -243,7 +245,7 @@ def stream(
         rows = fetch(size)
 
 
-MAX_ROWS = 20_000
+MAX_ROWS = 4_000
 FIRST_ROWS = 1_000
 
 
@@ -251,6 +253,20 @@ def next_size(rows: int, size_bytes: int) -> int:
     """How many rows to fetch next, after `rows` rows took `size_bytes`."""
     fitting = BATCH_BYTES * rows // max(size_bytes, 1)
     return max(1, min(fitting, rows * 4, MAX_ROWS))
+
+
+def first_rows(fetch: Callable[[int], Sequence[Row]]) -> tuple[list[Row], bool]:
+    """The first rows, fewer where they are wide, and whether there are no more."""
+    rows: list[Row] = []
+    size, wanted = 0, 1
+    while len(rows) < FIRST_ROWS and size < BATCH_BYTES:
+        found = fetch(min(wanted, FIRST_ROWS - len(rows)))
+        if not found:
+            return rows, True
+        rows += found
+        size += sum(len(value) for row in found for value in row if isinstance(value, str | bytes))
+        wanted *= 4
+    return rows, False
 
 
 # --- dates ---------------------------------------------------------------------------------------

@@ -138,6 +138,11 @@ class MysqlBackend(Backend):
     def is_no_syntax(self, exc: BaseException) -> bool:
         return _code(exc) == _SYNTAX
 
+    def inexact(self) -> BatchxferError:
+        floats = ", ".join(repr(field.name) for field in self._fields or [] if field.type_code == _FLOAT)
+        why = f"the server sends the FLOAT {floats} rounded to six digits"
+        return QueryError(self.says(why), hint="cast it to DOUBLE or DECIMAL in the query")
+
     def _with_doubles(self, text: str) -> Iterator[str]:
         fields = self._fields or []
         names = [f"c{number}" for number in range(len(fields))]

@@ -86,7 +86,7 @@ class SqliteBackend(Backend):
         return plain
 
     def readers(self, opened: Opened) -> list[Reader]:
-        classes = _classes_seen(opened) if opened.complete else _classes_scanned(opened)
+        classes = _classes_seen(opened) if opened.complete or not _is_query(opened) else _classes_scanned(opened)
         declared = _declared_types(opened) if not all(classes) else [TypeName.TEXT] * len(classes)
         return [
             _reader(name, found, first, empty)
@@ -134,6 +134,16 @@ def _number(value: Decimal) -> object:
 def _classes_seen(opened: Opened) -> list[frozenset[str]]:
     width = range(len(opened.names))
     return [frozenset(_CLASS_OF[type(row[i])] for row in opened.first if row[i] is not None) for i in width]
+
+
+def _is_query(opened: Opened) -> bool:
+    """Whether the statement can stand in FROM; a pragma cannot."""
+    text = f"EXPLAIN WITH q AS (\n{opened.text}\n) SELECT 1 FROM q"  # noqa: S608 - it has already run by itself
+    try:
+        _driver(opened).execute(text, opened.arguments).close()
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def _first_classes(opened: Opened) -> list[str | None]:

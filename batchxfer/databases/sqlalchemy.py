@@ -13,7 +13,7 @@ from sqlalchemy import exc as sa_exc
 
 from batchxfer import sql
 from batchxfer.databases._backend import Backend, Opened
-from batchxfer.databases._canonical import FIRST_ROWS, Reader, stream
+from batchxfer.databases._canonical import Reader, Row, first_rows, stream
 from batchxfer.databases._mysql import MysqlBackend
 from batchxfer.databases._sqlite import SqliteBackend
 from batchxfer.errors import BatchxferError, NotSupported, QueryError
@@ -54,8 +54,8 @@ class Source:
     def _backend(self) -> Backend:
         try:
             url = sa.make_url(self._url)
-        except sa_exc.ArgumentError as exc:
-            raise NotSupported(f"database {self.name!r}: the url is not one that SQLAlchemy reads") from exc
+        except sa_exc.ArgumentError:
+            raise NotSupported(f"database {self.name!r}: the url is not one that SQLAlchemy reads") from None
         if "+" not in url.drivername and url.drivername in _DRIVERS:
             url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
         if self._password is not None:
@@ -98,10 +98,10 @@ class Rows:
         self._closed = True
         _close(self.opened.connection)
 
-    def _fetch(self, rows: int) -> Sequence[Sequence[object]]:
+    def _fetch(self, rows: int) -> Sequence[Row]:
         if self._finished:
             return ()
-        found: Sequence[Sequence[object]] = _call(self._backend, lambda: self.opened.result.fetchmany(rows))
+        found: Sequence[Row] = _call(self._backend, lambda: self.opened.result.fetchmany(rows))
         self._finished = not found
         return found
 
@@ -133,13 +133,13 @@ def _start(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
 
 
 def _first_understood(backend: Backend, engine: sa.Engine, statements: Sequence[_Statement]) -> Rows:
-    for statement in statements[:-1]:
+    for statement in statements:
         try:
             return _begun(backend, engine, statement)
         except QueryError as error:
             if error.__cause__ is None or not backend.is_no_syntax(error.__cause__):
                 raise
-    return _begun(backend, engine, statements[-1])
+    raise backend.inexact()
 
 
 def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
@@ -153,8 +153,7 @@ def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
         if cursor is None or cursor.description is None:
             raise QueryError(backend.says("the query gives no rows and no columns"), hint="write one SELECT")
         names = [str(column[0]) for column in cursor.description]
-        first = list(_call(backend, lambda: result.fetchmany(FIRST_ROWS)))
-        more = [] if len(first) == FIRST_ROWS else _call(backend, lambda: result.fetchmany(1))
+        first, complete = _call(backend, lambda: first_rows(result.fetchmany))
     except BaseException:
         if cursor is not None:
             backend.cancel(connection, cursor)
@@ -168,8 +167,8 @@ def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
         source=statement.source,
         text=statement.text,
         arguments=statement.arguments,
-        first=[*first, *more],
-        complete=len(first) < FIRST_ROWS and not more,
+        first=first,
+        complete=complete,
     )
     return Rows(backend, opened)
 

@@ -134,3 +134,8 @@ def test_infinity_is_a_float(shop: Database) -> None:
 def test_a_pragma_is_read_as_well(shop: Database) -> None:
     shop.execute("create table t (i integer)")
     assert shop.values("pragma table_info(t)")[0][1] == "i"
+
+
+def test_a_long_pragma_is_read_to_its_end(shop: Database) -> None:
+    shop.execute(f"create table t ({', '.join(f'c{number} integer' for number in range(1500))})")
+    assert len(shop.values("pragma table_info(t)")) == 1500
