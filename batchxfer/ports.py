@@ -417,6 +417,10 @@ class Ledger(Protocol):
 
     # pausing
 
+    def serve(self) -> None:
+        """Take the right to be the daemon until `close`. Raises BusyError where nodes cannot share the ledger (SQLite) and
+        another process has it."""
+
     def pauses(self) -> dict[str, Pause]: ...
 
     def pause(self, subject: str, why: str) -> Pause:
@@ -429,8 +433,8 @@ class Ledger(Protocol):
         """Pause an endpoint that refused a login until then. A person's pause stays a person's."""
 
     def try_login(self, endpoint: str, until: datetime) -> Pause | None:
-        """Ask for the one trial of an endpoint that refused a login: None when the caller may try now (no such pause, or its
-        time has come: it is then set to `until` first, so that nobody else tries), else the pause to wait for."""
+        """May the caller log in now? None when it may: nothing is paused, or the time of a refused login's pause has come
+        (which is then set to `until`, so that nobody else tries); else the pause to wait for, a person's included."""
 
     def accept_login(self, endpoint: str) -> None:
         """The login went well: its pause ends. A person's pause stays."""
@@ -451,7 +455,7 @@ class Ledger(Protocol):
         """The state that `note` told of is over."""
 
     def notices(self) -> list[Notice]:
-        """Notices that are not over, and those that are over and were never told since; oldest first."""
+        """Notices that are not over, oldest first. A `recovered` one is over when `end_note` says that it was told."""
 
     def mark_told(self, notice: str, command: str, at: datetime) -> None:
         """`command` (its place in the configuration) was told of the notice."""

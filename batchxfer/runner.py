@@ -203,7 +203,9 @@ class Runner:
         return self.write(run, folder / name, artifact=identifier, at=now)
 
     def write(self, run: Run, path: Path, *, artifact: str, at: datetime) -> Artifact:
-        """Query, and write the file of `run` to `path`, as its snapshot says. The ledger is not touched. Raises AttemptError."""
+        """Query, and write the file of `run` to `path`, as its snapshot says. The ledger is not touched.
+
+        Raises AttemptError."""
         definition = self._definition(run)
         source = self._adapters.source(definition.database)
         parameters = naming.query_parameters(run.job, run.due, run.parameters)

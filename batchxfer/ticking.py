@@ -108,7 +108,9 @@ class Ticker:
 
     def _log(self, name: str, plan: Plan) -> None:
         for due in plan.due:
-            log.info("%s is due: %s", name, due.slot.isoformat(), extra={"action": "due", "job": name, "slot": due.slot})
+            log.info(
+                "%s is due: %s", name, due.slot.isoformat(), extra={"action": "due", "job": name, "slot": due.slot}
+            )
         if skipped := len(plan.skipped) + plan.uncounted:
             log.warning("%s: %d missed slots are skipped", name, skipped, extra={"action": "skipped", "job": name})
 

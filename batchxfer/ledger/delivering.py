@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, update
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ledger import rows
-from batchxfer.ledger.building import Building
+from batchxfer.ledger.noticing import Noticing
 from batchxfer.ledger.records import fields
 from batchxfer.ledger.schema import artifacts, deliveries, delivery_files
 from batchxfer.ledger.store import Transaction
@@ -52,7 +52,7 @@ _SET_FILE = update(delivery_files).where(_of_file)
 _ARTIFACT = select(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
 
 
-class Delivering(Building):
+class Delivering(Noticing):
     def record_file(
         self,
         claim: Claim,
@@ -145,6 +145,8 @@ class Delivering(Building):
         tx.connection.execute(_SET, {"the_delivery": known.id, **values})
         told = {key: value for key, value in values.items() if key not in ("status", "settled_at", "delivered_at")}
         self._tell(tx, known.run, values["status"], endpoint=known.endpoint, path=known.path, **told)
+        detail = {"endpoint": known.endpoint, "path": known.path, "reason": values.get("reason")}
+        self._note_state(tx, known, values["status"], detail)
 
     def _delivery(self, tx: Transaction, run: str, delivery: str) -> rows.AnyRow:
         found = tx.connection.execute(_DELIVERY, {"the_delivery": delivery, "the_run": run}).one_or_none()

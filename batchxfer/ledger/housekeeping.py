@@ -16,9 +16,7 @@ from batchxfer.model import Artifact, DeliveryStatus, Run
 _ENDED = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
 
 
-class SqlLedger(Delivering):
-    """ports.Ledger on SQLAlchemy Core."""
-
+class Housekeeping(Delivering):
     def add_event(self, run: str | None, kind: str, detail: Mapping[str, object]) -> None:
         with self._store.write() as tx:
             self._write_event(tx, run, kind, detail)

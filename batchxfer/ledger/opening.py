@@ -21,7 +21,7 @@ from batchxfer.errors import LedgerError
 from batchxfer.ids import new_id
 from batchxfer.ledger import project
 from batchxfer.ledger.faults import RESTORE
-from batchxfer.ledger.housekeeping import SqlLedger
+from batchxfer.ledger.pausing import SqlLedger
 from batchxfer.ledger.schema import HEAD, VERSION_TABLE, meta, metadata
 from batchxfer.ledger.store import Store, Transaction
 from batchxfer.ports import Clock, Ledger

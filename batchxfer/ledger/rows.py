@@ -130,8 +130,8 @@ def _run(
 def standing(
     deliveries: Sequence[Delivery], *, running: bool, ending: str | None, reason: str | None
 ) -> tuple[RunStatus, str | None]:
-    """A run's state and the reason for it; `ending` and `reason` are those of a run that ended without deliveries."""
-    if ending and not deliveries and not running:
+    """A run's state and the reason for it; `ending` and `reason` are those of a run that ended without a delivery."""
+    if ending and not running and all(delivery.status is DeliveryStatus.EXCLUDED for delivery in deliveries):
         return RunStatus(ending), reason
     status = run_status((delivery.status for delivery in deliveries), running=running)
     return status, next((d.reason for d in deliveries if d.status == status.value and d.reason), None)

@@ -29,9 +29,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from batchxfer.ledger import typed
-from batchxfer.model import DeliveryStatus, FileRole, FileStatus, Outcome, RunStatus, utc
+from batchxfer.model import DeliveryStatus, FileRole, FileStatus, NoticeKind, Outcome, RunStatus, utc
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest schema version, which this program reads and writes."""
 
 VERSION_TABLE = "ledger_version"
@@ -263,3 +263,44 @@ events = Table(
     Column("detail", Json, nullable=False),
 )
 Index("events_by_run", events.c.run, events.c.id)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("job", Exact, primary_key=True),
+    Column("first_seen", Instant, nullable=False),
+    Column("planned_until", Instant, nullable=False),
+    Column("interval_end", Instant),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("subject", Exact, primary_key=True),
+    Column("why", Words, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", Exact, nullable=False),
+    Column("subject", Exact, nullable=False),
+    Column("job", Exact),
+    Column("run", Id, ForeignKey(runs.c.id)),
+    Column("at", Instant, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("told_at", Json, nullable=False),
+    Column("over_at", Instant),
+    one_of("kind", NoticeKind),
+)
+Index(
+    "notices_open_once",
+    notices.c.kind,
+    notices.c.subject,
+    unique=True,
+    sqlite_where=notices.c.over_at.is_(None),
+    postgresql_where=notices.c.over_at.is_(None),
+)

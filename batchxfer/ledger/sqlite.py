@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-from batchxfer.errors import BatchxferError, LedgerError
+from batchxfer.errors import BatchxferError, BusyError, LedgerError
 from batchxfer.ledger.faults import RESTORE, translated
 from batchxfer.ledger.owners import OwnerLocks, Presence
 from batchxfer.ledger.store import Store, Transaction
@@ -83,6 +83,15 @@ class SqliteStore(Store):
 
     def hold(self, owner: str) -> bool:
         return self._locks.hold(owner)
+
+    def serve(self) -> None:
+        try:
+            self._locks.hold("serve")
+        except BusyError:
+            raise BusyError(
+                f"another `batchxfer serve` works on {self.where}",
+                hint="stop it first; several may share a ledger on PostgreSQL",
+            ) from None
 
     def lives(self, owner: str, lease_until: datetime, now: datetime) -> bool:
         """The owner's lock decides. The lease decides only between threads of one process, and where the locks' folder

@@ -67,6 +67,9 @@ class Store(ABC):
     def hold(self, owner: str) -> bool:
         """Show that `owner`'s process lives, as far as this database needs that; true the first time."""
 
+    def serve(self) -> None:  # noqa: B027 - where nodes share a database, each may serve
+        """Take the right to be the only daemon, where there can be only one."""
+
     @abstractmethod
     def lives(self, owner: str, lease_until: datetime, now: datetime) -> bool:
         """Whether a claim of `owner` with that lease still stands."""
