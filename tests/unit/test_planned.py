@@ -60,6 +60,16 @@ def test_a_clock_change_is_noted_once_in_the_partner_s_zone_too():
     assert noted == [(), ("Europe/Berlin: clock forward 1h to 03:00 on 2026-03-29",)]
 
 
+def test_a_slot_that_a_gap_shifted_is_noted_itself():
+    shifted = names(Schedule(cron="30 2 * * *", timezone=BERLIN))
+    found = list(rows(shifted, datetime(2026, 3, 28, tzinfo=UTC), days=3))
+    assert [(row.slot.strftime("%d %H:%M"), len(row.notes)) for row in found] == [
+        ("28 02:30", 0),
+        ("29 03:00", 1),
+        ("30 02:30", 0),
+    ]
+
+
 def test_holidays_are_noted_and_weekends_are_not():
     korean = names(Schedule(cron="0 6 * * *", calendar="KR"), OpenDays(base="KR"))
     found = list(rows(korean, datetime(2026, 2, 12, tzinfo=UTC), days=12))

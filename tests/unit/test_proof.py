@@ -28,7 +28,7 @@ def job(name: str, cron: str | None, path: str, *, zone: ZoneInfo = BERLIN, to=(
     calendar = more.pop("calendar", None)
     return Names(
         job=name,
-        timetable=Timetable(Schedule(cron=cron, **more) if cron else None, zone, calendar),
+        timetable=Timetable(Schedule(cron=cron, **more) if cron or more else None, zone, calendar),
         path=parse_path(path, name),
         destinations=tuple(to),
         replace=replace,
@@ -135,6 +135,12 @@ def test_a_sidecar_named_like_its_file_collides():
     assert {found.first.role, found.second.role} == {FileRole.DATA, FileRole.DONE}
 
 
+def test_times_moved_from_closed_days_fall_between_those_of_an_open_one():
+    moved = {"calendar": OpenDays(base="DE"), "on_closed": "next", "every": timedelta(minutes=100)}
+    found = only(job("orders", None, "{slot_utc:%Y%m%d%H}.csv", zone=ZONELESS, **moved))
+    assert found.second.slot - found.first.slot < timedelta(hours=1)
+
+
 def test_business_dates_counted_in_open_days_stay_apart():
     counted = {"calendar": OpenDays(base="DE"), "on_closed": "next", "date_offset": DateOffset(-1, True)}
     assert collisions([job("orders", "0 6 * * *", "{business_date}.csv", **counted)], NOW) == []
@@ -228,10 +234,12 @@ def test_one_job_at_two_endpoints_of_one_place_collides_though_it_replaces():
     assert "roots" in found.mend
 
 
-def test_a_later_revision_collides_with_another_job_s_file():
-    found = only(job("a", "0 6 * * *", "{business_date}.csv"), job("b", "0 6 * * *", "{business_date}.r2.csv"))
-    assert (found.first.path, found.second.path) == ("2026-05-01.r2.csv", "2026-05-01.r2.csv")
-    assert {found.first.revision, found.second.revision} == {1, 2}
+@pytest.mark.parametrize("revision", [2, 7, 10, 31])
+def test_a_later_revision_collides_with_another_job_s_file(revision):
+    path = f"{{business_date}}.r{revision}.csv"
+    found = only(job("a", "0 6 * * *", "{business_date}.csv"), job("b", "0 6 * * *", path))
+    assert found.first.path == found.second.path == f"2026-05-01.r{revision}.csv"
+    assert {found.first.revision, found.second.revision} == {1, revision}
 
 
 def test_a_revision_of_two_digits_behind_a_date_collides_with_a_longer_number():
