@@ -6,7 +6,7 @@ Each takes the run's claim first, so that it cannot race with another worker, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from batchxfer.config import Project
@@ -48,6 +48,8 @@ class Operations:
         """
         parameters = {**self._project.jobs[job].source.parameters, **overrides}
         run = self._ledger.ensure_run(job, due, parameters)
+        if (pause := self._ledger.pauses().get(job)) is not None and run.status not in LEFT_ALONE:
+            return replace(run, reason=f"job {job!r} is paused: {pause.why}")
         while run.status not in LEFT_ALONE:
             try:
                 run = self._once(run)
@@ -87,7 +89,7 @@ class Operations:
         """A fresh series of tries for what is not delivered; on held ones it looks again."""
         with self._worker.claimed(run.id) as claim:
             self._reopen(claim, self._ledger.find_run(run.id))
-            self._runner.execute(claim, self._ledger.find_run(run.id), anew=True)
+            self._runner.execute(claim, self._ledger.find_run(run.id), anew=True, insist=True)
         return self._ledger.find_run(run.id)
 
     def release(self, run: Run) -> Run:

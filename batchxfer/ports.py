@@ -412,6 +412,9 @@ class Ledger(Protocol):
     def open_runs(self) -> list[OpenRun]:
         """Every newest revision that is not delivered, excluded or skipped; oldest slot first."""
 
+    def stop(self, claim: Claim, status: RunStatus, reason: str) -> Run:
+        """A run without deliveries cannot go on: it is held or failed, until `adopt` gives it some."""
+
     def skip(self, claim: Claim, reason: str) -> Run:
         """Too late for it: all deliveries that are not delivered become `excluded` with the reason, the run `skipped`."""
 

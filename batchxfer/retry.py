@@ -68,6 +68,11 @@ def decide(
     return Hold(reason=reason) if past_cutoff == "hold" else GiveUp(reason=reason)
 
 
+def login_trial(policy: Retry, retries_used: int, now: datetime) -> datetime:
+    """When the next login may be tried at an endpoint that refuses them, after one that is tried at `now`."""
+    return utc(now) + _login_pause(policy, retries_used)
+
+
 def _delay(policy: Retry, retries_used: int) -> timedelta | None:
     return policy.after[retries_used] if retries_used < len(policy.after) else policy.repeat
 

@@ -16,7 +16,7 @@ from batchxfer import naming, push, retry, slots, snapshots, spool, sql
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import EndpointOptions, FormatOptions, Job
-from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff, WrongEnvironment
+from batchxfer.errors import AttemptError, GuardTripped, HeldError, LoginRefused, PastCutoff, WrongEnvironment
 from batchxfer.ids import new_id
 from batchxfer.layout import Encoder
 from batchxfer.model import (
@@ -30,7 +30,9 @@ from batchxfer.model import (
     FileStatus,
     Outcome,
     Run,
+    RunStatus,
 )
+from batchxfer.paths import PathError
 from batchxfer.ports import Clock, Codec, Ledger, Query, Source
 from batchxfer.resolve import Policy
 from batchxfer.snapshots import Definition
@@ -98,27 +100,48 @@ class Runner:
         self._environment = environment
         self._listener = listener or (lambda activity: None)
 
-    def execute(self, claim: Claim, run: Run, *, anew: bool = False, resend: bool = False) -> Run:
+    def execute(self, claim: Claim, run: Run, *, anew: bool = False, resend: bool = False, insist: bool = False) -> Run:
         """Do what is due of `run`; its deliveries say what came of it.
 
-        `anew` takes today's definition for what was never begun; `resend` looks at what was delivered and sends what is gone.
+        `anew` takes today's definition for what was never begun; `resend` looks at what was delivered and sends what is gone;
+        `insist` also tries an endpoint that refused a login and is left alone since.
         """
         job = self._project.jobs.get(run.job)
         if job is None:
             return self._stop(claim, run, HeldError(f"job {run.job!r} is no longer there", hint="bring its file back"))
         if anew or run.snapshot is None:
-            run = self._adopt(claim, run, job)
+            try:
+                run = self._adopt(claim, run, job)
+            except PathError as error:
+                return self._stop(claim, run, error)
         run = self._hold_other_environments(claim, run)
         if not self._due(run, resend):
             return run
         try:
             self._check_cutoff(run, job)
         except PastCutoff as error:
-            return self._stop(claim, run, error)
+            return self._too_late(claim, run, job, error)
         run = self._ensure_artifact(claim, run, job)
         for delivery in self._due(run, resend) if run.artifact else ():
-            run = self._deliver(claim, run, job, delivery, resend=resend)
-        return run
+            if insist or not self._waits(claim, job, delivery):
+                run = self._deliver(claim, run, job, delivery, resend=resend)
+        return self._ledger.find_run(run.id)
+
+    def _too_late(self, claim: Claim, run: Run, job: Job, error: PastCutoff) -> Run:
+        if job.schedule is not None and job.schedule.past_cutoff == "skip":
+            return self._ledger.skip(claim, error.message)
+        return self._stop(claim, run, error)
+
+    def _waits(self, claim: Claim, job: Job, delivery: Delivery) -> bool:
+        """Whether the endpoint is paused. After a refused login one delivery may try, each time the pause has run out."""
+        if f"@{delivery.endpoint}" not in self._ledger.pauses():
+            return False
+        trial = retry.login_trial(job.retry, delivery.retries, self._ledger.now())
+        pause = self._ledger.try_login(delivery.endpoint, trial)
+        if pause is not None and pause.until is not None:
+            reason = f"endpoint {delivery.endpoint!r} waits since a login was refused: {pause.why}"
+            self._ledger.settle(claim, delivery.id, DeliveryStatus.RETRYING, reason=reason, retry_at=pause.until)
+        return pause is not None
 
     def _due(self, run: Run, resend: bool) -> list[Delivery]:
         now = self._ledger.now()
@@ -299,6 +322,8 @@ class Runner:
             )
 
         with self._connections.session(delivery.endpoint) as session:
+            if f"@{delivery.endpoint}" in self._ledger.pauses():
+                self._ledger.accept_login(delivery.endpoint)
             return push.deliver(
                 session,
                 delivery,
@@ -346,6 +371,9 @@ class Runner:
     def _stop(self, claim: Claim, run: Run, error: AttemptError) -> Run:
         """Nothing of the run can go on: each open delivery takes the error as its own."""
         job = self._project.jobs.get(run.job)
+        if not run.deliveries:
+            held = isinstance(error, HeldError)
+            return self._ledger.stop(claim, RunStatus.HELD if held else RunStatus.FAILED, error.message)
         for delivery in run.deliveries:
             if delivery.status in OPEN:
                 run = self._settle(claim, run, job, delivery, error) if job else self._hold(claim, delivery, error)
@@ -365,6 +393,8 @@ class Runner:
             self._cutoff(run, job),
             past_cutoff=job.schedule.past_cutoff if job.schedule else "hold",
         )
+        if isinstance(error, LoginRefused) and isinstance(decision, retry.RetryAt):
+            self._ledger.refuse_login(delivery.endpoint, error.message, decision.at)
         return self._ledger.settle(
             claim,
             delivery.id,

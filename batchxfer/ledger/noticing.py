@@ -15,7 +15,6 @@ from batchxfer.ledger.store import Transaction
 from batchxfer.model import DeliveryStatus, Notice, NoticeKind
 
 _STATES = {DeliveryStatus.FAILED: NoticeKind.FAILED, DeliveryStatus.HELD: NoticeKind.HELD}
-_OF_RUN = (NoticeKind.LATE, NoticeKind.MISSING)
 _ENDED = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
 _is_open = notices.c.over_at.is_(None)
 
@@ -56,7 +55,7 @@ class Noticing(Building):
         elif status in _ENDED:
             ended = self._end_open(tx, list(_STATES.values()), known.id)
             if self._all_ended(tx, known.run):
-                ended += self._end_open(tx, list(_OF_RUN), known.run)
+                ended += self._end_open(tx, list(NoticeKind), known.run)
             if ended and status is DeliveryStatus.DELIVERED:
                 self._recovered(tx, known.id, self._job(tx, known.run), known.run, detail)
 

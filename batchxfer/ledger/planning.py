@@ -18,6 +18,7 @@ from batchxfer.model import (
     DeliveryStatus,
     Due,
     Mark,
+    NoticeKind,
     OpenRun,
     ParameterValue,
     Plan,
@@ -86,6 +87,15 @@ class Planning(Housekeeping):
         self._set(tx, run, status=RunStatus.SKIPPED, ending=RunStatus.SKIPPED, reason=reason)
         self._tell(tx, run, "skipped", reason=reason)
 
+    def stop(self, claim: Claim, status: RunStatus, reason: str) -> Run:
+        with self._store.write() as tx:
+            job = self._claimed(tx, claim).job
+            self._set(tx, claim.run, ending=status, reason=reason)
+            self._tell(tx, claim.run, status, reason=reason)
+            kind = NoticeKind.HELD if status is RunStatus.HELD else NoticeKind.FAILED
+            self._open_notice(tx, kind, claim.run, job=job, run=claim.run, detail={"reason": reason}, anew=True)
+            return self._load(tx, claim.run)
+
     def skip(self, claim: Claim, reason: str) -> Run:
         self.exclude(claim, reason)
         with self._store.write() as tx:
@@ -107,7 +117,7 @@ class Planning(Housekeeping):
             job=row.job,
             slot=row.slot,
             status=RunStatus(row.status),
-            due_at=row.created_at if row.endpoint is None else _earliest(row.created_at, to_do),
+            due_at=_earliest(row.created_at, to_do) if row.endpoint or row.ending else row.created_at,
             endpoints=tuple(each.endpoint for each in to_do),
             running=self._lives(tx, row),
         )

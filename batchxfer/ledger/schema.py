@@ -158,7 +158,7 @@ runs = Table(
     ForeignKeyConstraint(["job", "slot"], [slots.c.job, slots.c.slot]),
     UniqueConstraint("job", "slot", "revision"),
     one_of("status", RunStatus),
-    one_of("ending", (RunStatus.SKIPPED, RunStatus.EXCLUDED, RunStatus.MISSING)),
+    one_of("ending", (RunStatus.SKIPPED, RunStatus.EXCLUDED, RunStatus.MISSING, RunStatus.HELD, RunStatus.FAILED)),
 )
 Index("runs_by_slot", runs.c.slot)
 Index("runs_by_status", runs.c.status)

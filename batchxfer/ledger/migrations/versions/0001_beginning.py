@@ -76,7 +76,9 @@ def _what_is_due() -> None:
         sa.ForeignKeyConstraint(["snapshot"], ["snapshots.id"], name="runs_snapshot_fk"),
         sa.UniqueConstraint("job", "slot", "revision", name="runs_job_slot_revision_once"),
         sa.CheckConstraint(f"status IN ({RUN_STATES})", name=op.f("runs_status_known")),
-        sa.CheckConstraint("ending IN ('skipped', 'excluded', 'missing')", name=op.f("runs_ending_known")),
+        sa.CheckConstraint(
+            "ending IN ('skipped', 'excluded', 'missing', 'held', 'failed')", name=op.f("runs_ending_known")
+        ),
     )
     op.create_index("runs_by_slot", "runs", ["slot"])
     op.create_index("runs_by_status", "runs", ["status"])
