@@ -13,7 +13,6 @@ import typer
 from batchxfer.cli import project
 from batchxfer.cli.collisions import collisions
 from batchxfer.cli.options import AsJson, ConfigPath, Context, context_of
-from batchxfer.cli.output import Output
 from batchxfer.cli.words import counted
 from batchxfer.errors import ConfigError, ExitCode, Problem, UserError
 
@@ -41,7 +40,8 @@ def check(context: typer.Context, config: ConfigPath = None, as_json: AsJson = F
 
         words.output.document(check_document(problems))
     elif problems:
-        _tell(problems, words.output)
+        words.output.problems(problems)
+        words.output.note(counted(len(problems), "problem"))
     elif loaded is not None:
         words.output.say(_summary(loaded))
     return ExitCode.USAGE if problems else ExitCode.DONE
@@ -55,13 +55,6 @@ def _problems(words: Context) -> tuple[Project | None, list[Problem]]:
     except UserError as error:
         return None, [Problem(file=str(words.config), where="", problem=error.message, hint=error.hint)]
     return loaded, collisions(loaded)
-
-
-def _tell(problems: list[Problem], output: Output) -> None:
-    for problem in problems:
-        where = f"{problem.file}: {problem.where}: " if problem.where else f"{problem.file}: "
-        output.note(f"{where}{problem.problem}" + (f"\n  → {problem.hint}" if problem.hint else ""))
-    output.note(counted(len(problems), "problem"))
 
 
 def _summary(loaded: Project) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
-from batchxfer.errors import BatchxferError, ErrorInfo
+from batchxfer.errors import BatchxferError, ConfigError, ErrorInfo, Problem
 
 # What a terminal would obey instead of show; tab and newline stay.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
@@ -71,8 +71,16 @@ class Output:
             from batchxfer.cli.documents import error_document
 
             self.document(error_document(error))
+        elif isinstance(error, ConfigError):
+            self.problems(error.problems)
         else:
             self.failure(error.info)
+
+    def problems(self, problems: Sequence[Problem]) -> None:
+        """What is wrong with the configuration, each with its place and what to do."""
+        for problem in problems:
+            where = f"{problem.file}: {problem.where}: " if problem.where else f"{problem.file}: "
+            self._tell("error", _BOLD_RED, where + problem.problem, problem.hint)
 
     def failure(self, error: ErrorInfo) -> None:
         """An error beside results: on stderr always."""
