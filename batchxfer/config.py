@@ -6,6 +6,7 @@ adapters' own; their models are handed in.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -216,7 +217,8 @@ class _Reader:
         if not folder:
             return
         place = self._folder / folder
-        if not place.is_dir():
+        # Path.is_dir raises where a name is too long or not to be looked at.
+        if not os.path.isdir(place):
             if required:
                 self._findings.add(key, f"there is no folder {shown(folder)}", "make it, or name the right one")
             return
@@ -263,10 +265,10 @@ class _Reader:
         return job
 
     def _job_format(self, job: Job, formats: Mapping[str, FormatOptions], findings: Findings) -> FormatOptions | None:
-        chosen = job.file.format
+        chosen: Any = job.file.format  # None where it could not be read
         if isinstance(chosen, dict):
             return self._inline_format(dict(chosen), findings)
-        if not chosen:
+        if chosen is None:
             return None
         if chosen not in self._format_tables:
             hint = did_you_mean(chosen, self._format_tables, what="formats")
@@ -296,8 +298,10 @@ class _Reader:
             return path.read_bytes().decode("utf-8-sig")
         except OSError as exc:
             findings.add("source.query_file", f"{shown(job.source.query_file)} cannot be read: {exc.strerror}")
-        except ValueError:
+        except UnicodeDecodeError:
             findings.add("source.query_file", f"{shown(job.source.query_file)} is not UTF-8 text", "save it as UTF-8")
+        except ValueError:
+            findings.add("source.query_file", f"{shown(job.source.query_file)} is not a path")
         return None
 
 

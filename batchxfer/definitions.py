@@ -8,13 +8,23 @@ subclass of `EndpointOptions` or `FormatOptions`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from batchxfer.model import ColumnType
 from batchxfer.quantities import DURATION_PATTERN, SIZE_PATTERN, format_duration, parse_duration, parse_size
@@ -50,6 +60,13 @@ def _read_some_duration(value: object) -> timedelta:
     if duration <= timedelta():
         raise ValueError("must be longer than nothing")
     return duration
+
+
+def _check_line(text: str) -> str:
+    bad = next((char for char in text if unicodedata.category(char) in {"Cc", "Zl", "Zp"}), None)
+    if bad is not None:
+        raise ValueError(f"holds the character U+{ord(bad):04X}, which cannot be seen")
+    return text
 
 
 def _read_size(value: object) -> int:
@@ -133,6 +150,8 @@ _DURATION = _as_text(format_duration, DURATION_PATTERN, "30s", "5m", "1h30m", "2
 _SIZE = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": SIZE_PATTERN}]}
 _CLOCK_PATTERN = r"^[0-9]{2}:[0-9]{2}(:[0-9]{2})?$"
 
+Line = Annotated[str, AfterValidator(_check_line)]
+"""A text of one line: names, paths, addresses."""
 Duration = Annotated[timedelta, PlainValidator(_read_duration), *_DURATION]
 SomeDuration = Annotated[timedelta, PlainValidator(_read_some_duration), *_DURATION]
 Size = Annotated[int, PlainValidator(_read_size), WithJsonSchema(_SIZE)]
@@ -193,10 +212,10 @@ class Table(BaseModel):
 class SecretRef(Table):
     """Where a secret is found: exactly one of `env` and `file`. Never the secret itself."""
 
-    env: str | None = Field(
+    env: Line | None = Field(
         default=None, min_length=1, description="Name of the environment variable that holds the value."
     )
-    file: str | None = Field(
+    file: Line | None = Field(
         default=None,
         min_length=1,
         description="Path of a file that holds the value (one newline at its end is dropped); `$CREDENTIALS_DIRECTORY` works.",
@@ -214,7 +233,9 @@ class SecretRef(Table):
 class DatabaseOptions(Table):
     """One database: a source of rows."""
 
-    url: str | SecretRef = Field(description="SQLAlchemy URL, or where it is found; never with a password in its text.")
+    url: Line | SecretRef = Field(
+        description="SQLAlchemy URL, or where it is found; never with a password in its text."
+    )
     password: SecretRef | None = Field(default=None, description="Where the password is found.")
     timezone: Zone = Field(
         default=UTC, description="Zone of timestamps without one (on PostgreSQL the session's zone)."
@@ -231,11 +252,11 @@ class EndpointOptions(Table):
     """What all endpoints have in common; each protocol adds its own keys."""
 
     protocol: str = Field(description="How files get there: the name of a module in batchxfer/endpoints.")
-    root: str = Field(default=".", min_length=1, description="Folder that the jobs' paths are below.")
+    root: Line = Field(default=".", min_length=1, description="Folder that the jobs' paths are below.")
     timezone: Zone = Field(default=UTC, description="The partner's clock.")
-    partner: str | None = Field(default=None, description="The partner's name, for notices.")
-    contact: str | None = Field(default=None, description="Whom to tell, for notices.")
-    environment: str | None = Field(
+    partner: Line | None = Field(default=None, description="The partner's name, for notices.")
+    contact: Line | None = Field(default=None, description="Whom to tell, for notices.")
+    environment: Line | None = Field(
         default=None, min_length=1, description="Use this endpoint only on a machine whose environment says the same."
     )
     connections: int = Field(default=2, ge=1, le=64, description="At most so many connections at a time.")
@@ -248,7 +269,9 @@ class EndpointOptions(Table):
         default="rename",
         description="rename: temporary name, then final name. direct: for servers without rename; a weaker promise.",
     )
-    temp_name: str = Field(default=".{name}.{attempt}.part", description="Temporary name, with {name} and {attempt}.")
+    temp_name: Line = Field(
+        default=".{name}.{attempt}.part", min_length=1, description="Temporary name, with {name} and {attempt}."
+    )
     create_folders: Literal["dated", "all", "none"] = Field(
         default="dated", description="Folders to create: from the first template field on, all, or none."
     )
@@ -261,7 +284,7 @@ class EndpointOptions(Table):
 class Calendar(Table):
     """Open and closed days."""
 
-    base: str | None = Field(
+    base: Line | None = Field(
         default=None, min_length=1, description="Country or market of the holidays package (KR, XNYS)."
     )
     open: tuple[date, ...] = Field(default=(), description="Days that are open whatever the base says.")
@@ -289,15 +312,15 @@ class Config(Table):
     """config.toml."""
 
     timezone: Zone = Field(default=UTC, description="Default zone of schedules.")
-    ledger: str = Field(
+    ledger: Line = Field(
         default="sqlite:///var/ledger.db", min_length=1, description="URL of the ledger: sqlite:/// or postgresql://."
     )
     ledger_password: SecretRef | None = Field(
         default=None, description="Where the password of a PostgreSQL ledger is found."
     )
-    spool: str = Field(default="var/spool", min_length=1, description="Folder of the finished files.")
-    jobs: str = Field(default="jobs", min_length=1, description="Folder of the jobs.")
-    formats: str = Field(default="formats", min_length=1, description="Folder of the formats.")
+    spool: Line = Field(default="var/spool", min_length=1, description="Folder of the finished files.")
+    jobs: Line = Field(default="jobs", min_length=1, description="Folder of the jobs.")
+    formats: Line = Field(default="formats", min_length=1, description="Folder of the formats.")
     workers: int = Field(default=4, ge=1, le=256, description="Runs at a time.")
     keep_artifacts: SomeDuration = Field(
         default=timedelta(days=90), description="Delivered artifacts older than this are pruned."
@@ -370,7 +393,7 @@ class Schedule(Table):
         default=None, description="A duration, counted from start (else 1970-01-01T00:00Z)."
     )
     timezone: Zone | None = Field(default=None, description="The schedule's zone; default: the configuration's.")
-    calendar: str | None = Field(
+    calendar: Line | None = Field(
         default=None, min_length=1, description="A calendar of the configuration, or a country code."
     )
     on_closed: Literal["skip", "previous", "next"] = Field(
@@ -417,9 +440,9 @@ class Schedule(Table):
 class SourceQuery(Table):
     """Where rows come from."""
 
-    database: str = Field(description="A database of the configuration.")
+    database: Line = Field(min_length=1, description="A database of the configuration.")
     query: str | None = Field(default=None, min_length=1, description="One SELECT, with :name parameters.")
-    query_file: str | None = Field(default=None, min_length=1, description="A file with the query, instead of query.")
+    query_file: Line | None = Field(default=None, min_length=1, description="A file with the query, instead of query.")
     parameters: dict[str, Parameter] = Field(default={}, description="Names and values of the query's own parameters.")
 
 
@@ -439,8 +462,8 @@ class FileOptions(Table):
     format: str | dict[str, Any] = Field(
         description="A format's name, or a table of a format's keys, with base to change one."
     )
-    endpoint: str | None = Field(default=None, min_length=1, description="An endpoint of the configuration.")
-    endpoints: tuple[str, ...] = Field(default=(), description="Several endpoints, instead of endpoint.")
+    endpoint: Line | None = Field(default=None, min_length=1, description="An endpoint of the configuration.")
+    endpoints: tuple[Line, ...] = Field(default=(), description="Several endpoints, instead of endpoint.")
     path: str = Field(min_length=1, description="Template of the file's path below the endpoint's root.")
     compress: Compression = Field(default="none", description="Compression of the bytes; never changes the name.")
     on_exists: Literal["fail", "replace"] = Field(
@@ -489,7 +512,7 @@ class PullFileOptions(Table):
     format: str | dict[str, Any] | None = Field(
         default=None, description="A format's name or table; needed where rows are loaded."
     )
-    endpoint: str = Field(min_length=1, description="An endpoint of the configuration.")
+    endpoint: Line = Field(min_length=1, description="An endpoint of the configuration.")
     path: str = Field(min_length=1, description="A glob below the endpoint's root; date fields tie a file to its slot.")
     stable_for: SomeDuration = Field(
         default=timedelta(seconds=30), description="Size and time must be unchanged so long."
@@ -517,8 +540,8 @@ class PullFileOptions(Table):
 class LoadOptions(Table):
     """Where fetched rows go."""
 
-    database: str = Field(description="A database of the configuration.")
-    table: str = Field(min_length=1, description="The table that the rows go into.")
+    database: Line = Field(min_length=1, description="A database of the configuration.")
+    table: Line = Field(min_length=1, description="The table that the rows go into.")
     mode: Literal["append", "replace", "upsert"] = Field(default="append", description="How they go into it.")
     key: tuple[str, ...] = Field(default=(), description="The columns that identify a row, for upsert.")
     on_bad_record: Literal["fail", "quarantine"] = Field(

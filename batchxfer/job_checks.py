@@ -108,7 +108,7 @@ def _try(read: Callable[[], object], where: str, findings: Findings) -> None:
 
 def _check_source(job: Job, query: str | None, known: Surroundings, findings: Findings) -> None:
     database = job.source.database
-    if known.complete and database and database not in known.databases:
+    if known.complete and database is not None and database not in known.databases:
         hint = did_you_mean(database, known.databases, what="databases")
         findings.add("source.database", f"unknown database {database!r}", hint)
     if (job.source.query is None) == (job.source.query_file is None):

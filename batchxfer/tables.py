@@ -124,7 +124,7 @@ def _read_value(info: FieldInfo, value: Any, where: str, findings: Findings) -> 
         return value
     if shape == "one" and isinstance(value, dict):
         return read(model, value, where, findings)
-    if shape == "one" and model is SecretRef and str not in get_args(info.annotation):
+    if shape == "one" and model is SecretRef and not _takes_text(info.annotation):
         findings.add(where, *_literal_secret(where))
         return None
     if shape == "many" and isinstance(value, list | tuple):
@@ -132,6 +132,10 @@ def _read_value(info: FieldInfo, value: Any, where: str, findings: Findings) -> 
     if shape == "named" and isinstance(value, dict):
         return {name: read(model, item, join(where, quoted(name)), findings) for name, item in value.items()}
     return value
+
+
+def _takes_text(annotation: Any) -> bool:
+    return annotation is str or any(map(_takes_text, get_args(annotation)))
 
 
 def _literal_secret(where: str) -> tuple[str, str]:
@@ -219,7 +223,8 @@ def _real(loc: Sequence[str | int], table: Any) -> Iterator[str | int]:
     """The part of a location that is in the table; what follows names a union's branch."""
     value = table
     for index, part in enumerate(loc):
-        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
+        inside = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        if inside:
             value = value[part]
         elif index:
             return

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from batchxfer.definitions import EndpointOptions
+from batchxfer.definitions import EndpointOptions, Line
 from batchxfer.errors import (
     AttemptError,
     DeadlineError,
@@ -43,7 +43,7 @@ class Options(EndpointOptions):
     """A folder of this machine."""
 
     protocol: Literal["local"] = Field(default="local", description="local.")
-    root: str = Field(min_length=1, description="Folder that the jobs' paths are below.")
+    root: Line = Field(min_length=1, description="Folder that the jobs' paths are below.")
     mode: Annotated[str, AfterValidator(_read_mode)] | None = Field(
         default=None, description='Mode of the files, as octal text ("0640"); default: 0600 (umask 077).'
     )

@@ -287,6 +287,9 @@ def test_what_is_no_toml_is_told_with_its_place(desk: Desk, content: bytes, prob
         ("workers = true", "workers: must be a whole number, not true"),
         ("workers = 4.0", "workers: must be a whole number, not 4.0"),
         ("jobs = 5", "jobs: must be a text, not 5"),
+        ('spool = "a\\u0000b"', "spool: holds the character U+0000, which cannot be seen"),
+        ('spool = "a\\nb"', "spool: holds the character U+000A, which cannot be seen"),
+        (f'jobs = "{"x" * 3000}"', 'jobs: there is no folder "xxx'),
         ('jobs = ""', "jobs: must not be empty"),
         ('jobs = "jbos"', 'jobs: there is no folder "jbos"'),
         ("keep_artifacts = 90", 'keep_artifacts: a duration is a text like "30s"'),
@@ -443,6 +446,8 @@ def test_the_environments_name_does_not_travel_with_the_file(desk: Desk) -> None
             'user = "shop"\ntemp_name = "tmp/{nam}"',
             "endpoints.bank.temp_name: unknown name in {nam}; did you mean 'name'?",
         ),
+        ('user = "shop"', 'user = "shop"\ntemp_name = ""', "endpoints.bank.temp_name: must not be empty"),
+        ('user = "shop"', 'user = "sh\\u0000op"', "endpoints.bank.user: holds the character U+0000"),
         ('root = "archive"\n', "", "endpoints.archive.root: is required"),
     ],
 )
@@ -536,6 +541,7 @@ def test_the_problems_of_a_base_are_told_once(desk: Desk) -> None:
         ('{ kind = "delimited", base2 = 1 }', "file.format.base2: unknown key"),
         ('"cvs"', "file.format: unknown format 'cvs'; did you mean 'csv'?; formats: csv"),
         ("5", "file.format: must be a text or a table, not 5"),
+        ('""', "file.format: unknown format ''; formats: csv"),
     ],
 )
 def test_a_jobs_format_is_a_name_or_a_table(desk: Desk, inline: str, problem: str) -> None:
@@ -608,6 +614,7 @@ def test_intervals_are_not_left_out(desk: Desk, catch_up: str) -> None:
         ('as a"', 'as a"\nparameters = { slot = 1 }', "source.parameters: :slot always exists"),
         ('1 as a"', ':x"\nparameters = { x = [1] }', "source.parameters.x: must be true or false or a whole number"),
         ('database = "shop"\n', "", "source.database: is required"),
+        ('database = "shop"\n', 'database = ""\n', "source.database: must not be empty"),
     ],
 )
 def test_a_source_makes_sense(desk: Desk, old: str, new: str, problem: str) -> None:

@@ -61,7 +61,7 @@ def test_a_file_that_holds_no_secret_is_an_error(content: bytes, why: str, tmp_p
     assert "s3cr" not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("name", ["absent", ".", "a\0b"])
+@pytest.mark.parametrize("name", ["absent", "."])
 def test_a_file_that_cannot_be_read_is_an_error_with_its_path(name: str, tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match="cannot be read: "):
         resolve(SecretRef(file=name), tmp_path)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from batchxfer.definitions import Complaint, EndpointOptions, SecretRef
+from batchxfer.definitions import Complaint, EndpointOptions, Line, SecretRef
 from batchxfer.endpoints.sftp.hostkeys import read_fingerprint
 
 Fingerprint = Annotated[str, AfterValidator(read_fingerprint)]
@@ -19,10 +19,10 @@ class Options(EndpointOptions):
     """An SFTP server, and how to log in there."""
 
     protocol: Literal["sftp"] = Field(default="sftp", description="sftp.")
-    host: str = Field(min_length=1, pattern=r"^[^\s/@\[\]]+$", description="The server's name or address.")
+    host: Line = Field(min_length=1, pattern=r"^[^\s/@\[\]]+$", description="The server's name or address.")
     port: int = Field(default=22, ge=1, le=65535, description="The server's port.")
-    user: str = Field(min_length=1, description="Whom to log in as.")
-    private_key: str | SecretRef | None = Field(
+    user: Line = Field(min_length=1, description="Whom to log in as.")
+    private_key: Line | SecretRef | None = Field(
         default=None, description="Path of the private key, or { env } that holds the key's text."
     )
     passphrase: SecretRef | None = Field(default=None, description="Where the private key's passphrase is found.")
@@ -33,7 +33,7 @@ class Options(EndpointOptions):
     host_key: tuple[Fingerprint, ...] = Field(
         default=(), description="Fingerprints of the server's keys, as ssh-keygen -l prints them: SHA256:…"
     )
-    known_hosts: str | None = Field(
+    known_hosts: Line | None = Field(
         default=None, min_length=1, description="Path of a known_hosts file that has the server's keys."
     )
     legacy: bool = Field(default=False, description="Allow weak algorithms, for servers that know no others.")
