@@ -324,7 +324,7 @@ def really_collide(jobs: list[Names]) -> set[frozenset[str]]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_jobs)
 def test_the_proof_finds_what_making_every_path_finds(chosen):
     jobs = [
