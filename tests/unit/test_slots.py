@@ -320,16 +320,16 @@ def test_a_cutoff_in_a_gap_is_the_first_instant_after():
 
 def test_a_thousand_jobs_know_their_next_slot_at_once():
     tables = [timetable(BERLIN, cron=f"{number % 60} {number % 24} * * *") for number in range(1000)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert all(table.next(utc("2026-05-01T00:00"), 1) for table in tables)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_a_year_of_hours_takes_less_than_a_second():
-    began = time.perf_counter()
+    began = time.process_time()
     dues = timetable(BERLIN, cron="0 * * * *").slots(utc("2026-01-01T00:00"), utc("2027-01-01T00:00"))
     assert sum(1 for _ in dues) == 8760
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_slots_come_one_by_one_without_end():
