@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -257,11 +258,12 @@ class TestMaking:
         assert {answer for answer in seen if answer} <= {made}
 
 
-STEP = '''
+NEXT = f"{int(HEAD) + 1:04}"
+STEP = f'''
 """A step for tests."""
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "{NEXT}", "{HEAD}", None, None
 def upgrade() -> None:
     op.add_column("slots", sa.Column("note", sa.Text()))
 '''
@@ -287,18 +289,16 @@ class TestMigrating:
         run = fresh.open().ensure_run("orders", due(), {"shop": 7})
         fresh.close()
         steps = tmp_path / "migrations"
-        (steps / "versions").mkdir(parents=True)
-        for file in ("env.py", "versions/0001_beginning.py"):
-            (steps / file).write_text((migrating.MIGRATIONS / file).read_text())
-        (steps / "versions" / "0002_step.py").write_text(STEP)
+        shutil.copytree(migrating.MIGRATIONS, steps)
+        (steps / "versions" / f"{NEXT}_step.py").write_text(STEP)
         monkeypatch.setattr(migrating, "MIGRATIONS", steps)
-        monkeypatch.setattr(opening, "HEAD", "0002")
+        monkeypatch.setattr(opening, "HEAD", NEXT)
 
         def start() -> str:
             return fresh.open().find_run(run.id).job
 
         assert all_in_children([start] * 3) == ["orders"] * 3
-        assert fresh.execute("SELECT version_num FROM ledger_version") == [("0002",)]
+        assert fresh.execute("SELECT version_num FROM ledger_version") == [(NEXT,)]
         assert fresh.execute("SELECT job, note FROM slots") == [("orders", None)]
 
     def test_another_projects_older_ledger_is_not_touched(
@@ -307,7 +307,7 @@ class TestMigrating:
         fresh.open()
         fresh.close()
         (fresh.spool / "project-id").write_text("01SOMEOTHERPROJECT\n")
-        monkeypatch.setattr(opening, "HEAD", "0002")
+        monkeypatch.setattr(opening, "HEAD", NEXT)
         with pytest.raises(opening.LedgerError, match="belongs to project"):
             fresh.open()
 
