@@ -409,8 +409,8 @@ class Ledger(Protocol):
         the ledger already, run by hand, stays as it is.
         """
 
-    def open_runs(self) -> list[OpenRun]:
-        """Every newest revision that is not delivered, excluded or skipped; oldest slot first."""
+    def open_runs(self, job: str | None = None) -> list[OpenRun]:
+        """Every newest revision that is not delivered, excluded or skipped, of one job or of all; oldest slot first."""
 
     def stop(self, claim: Claim, status: RunStatus, reason: str) -> Run:
         """A run without deliveries cannot go on: it is held or failed, until `adopt` gives it some."""

@@ -108,12 +108,12 @@ class Runner:
         """
         job = self._project.jobs.get(run.job)
         if job is None:
-            return self._stop(claim, run, HeldError(f"job {run.job!r} is no longer there", hint="bring its file back"))
+            return self.stop(claim, run, HeldError(f"job {run.job!r} is no longer there", hint="bring its file back"))
         if anew or run.snapshot is None:
             try:
                 run = self._adopt(claim, run, job)
             except PathError as error:
-                return self._stop(claim, run, error)
+                return self.stop(claim, run, error)
         run = self._hold_other_environments(claim, run)
         if not self._due(run, resend):
             return run
@@ -130,7 +130,7 @@ class Runner:
     def _too_late(self, claim: Claim, run: Run, job: Job, error: PastCutoff) -> Run:
         if job.schedule is not None and job.schedule.past_cutoff == "skip":
             return self._ledger.skip(claim, error.message)
-        return self._stop(claim, run, error)
+        return self.stop(claim, run, error)
 
     def _waits(self, claim: Claim, job: Job, delivery: Delivery) -> bool:
         """Whether the endpoint is paused. After a refused login one delivery may try, each time the pause has run out."""
@@ -197,7 +197,7 @@ class Runner:
     def _ensure_artifact(self, claim: Claim, run: Run, job: Job) -> Run:
         if run.artifact is not None and not run.artifact.path.exists():
             if any(file.status is not FileStatus.PENDING for d in run.deliveries for file in d.files):
-                return self._stop(claim, run, self._lost_artifact(run.artifact))
+                return self.stop(claim, run, self._lost_artifact(run.artifact))
             run = self._ledger.drop_artifact(claim)
         if run.artifact is None:
             run = self._build(claim, run, job)
@@ -215,7 +215,7 @@ class Runner:
             artifact = self._write_artifact(run, job)
         except AttemptError as error:
             self._ledger.end_attempt(claim, attempt.id, outcome_of(error), error.info)
-            return self._stop(claim, run, error)
+            return self.stop(claim, run, error)
         return self._ledger.record_artifact(claim, attempt.id, artifact)
 
     def _write_artifact(self, run: Run, job: Job) -> Artifact:
@@ -280,7 +280,7 @@ class Runner:
             f"{rows:,} rows, and the job's [guard] has {limit}: nothing was sent",
             hint=f"look at it with: batchxfer show {run.id}; send it with: batchxfer release {run.id}",
         )
-        return self._stop(claim, run, error)
+        return self.stop(claim, run, error)
 
     # delivering
 
@@ -368,7 +368,7 @@ class Runner:
         )
         return self._settle(claim, run, job, delivery, error, attempt=attempt)
 
-    def _stop(self, claim: Claim, run: Run, error: AttemptError) -> Run:
+    def stop(self, claim: Claim, run: Run, error: AttemptError) -> Run:
         """Nothing of the run can go on: each open delivery takes the error as its own."""
         job = self._project.jobs.get(run.job)
         if not run.deliveries:

@@ -56,13 +56,20 @@ class Ticker:
         """Plan up to the ledger's now, and say what may start."""
         now = self._ledger.now()
         self._plan(now)
-        found = self._open_runs()
+        found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
         self._note_late(found, now)
-        started = ready(found, self._rules, set(self._ledger.pauses()) if found else set(), now)
+        started = self._ready(found, now)
         return Tick(runs=started.runs, next_at=self._next(started))
 
-    def _open_runs(self) -> list[OpenRun]:
-        return [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
+    def next_of(self, job: str) -> Tick:
+        """What may start of one job, of which a run has just ended."""
+        started = self._ready(self._ledger.open_runs(job), self._ledger.now())
+        return Tick(runs=started.runs, next_at=started.next_at)
+
+    def _ready(self, found: list[OpenRun], now: datetime) -> Ready:
+        # Waiting for a refused login is the runner's: one of its deliveries makes the trial.
+        paused = {name for name, pause in self._ledger.pauses().items() if pause.until is None} if found else set()
+        return ready(found, self._rules, paused, now)
 
     def _next(self, found: Ready) -> datetime | None:
         instants = [known.next_slot for known in self._known.values() if known.next_slot is not None]

@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,7 @@ from batchxfer.ports import Clock, Codec, Endpoint, Ledger, Source
 if TYPE_CHECKING:
     from batchxfer.operations import Operations
     from batchxfer.runner import Listener, Runner
+    from batchxfer.worker import Worker
 
 POSTGRESQL_SCHEMES = ("postgresql", "postgres")
 
@@ -125,12 +126,27 @@ class Workplace:
         )
 
     @cached_property
-    def operations(self) -> Operations:
-        from batchxfer.operations import Operations
+    def worker(self) -> Worker:
         from batchxfer.worker import Worker
 
-        worker = Worker(self.ledger, self.ledger.owner)
-        return Operations(self.project, self.ledger, self.runner, worker, self.clock)
+        return Worker(self.ledger, self.ledger.owner)
+
+    @cached_property
+    def operations(self) -> Operations:
+        from batchxfer.operations import Operations
+
+        return Operations(self.project, self.ledger, self.runner, self.worker, self.clock)
+
+    def renewed(self, project: config.Project) -> Workplace:
+        """The same ledger with another configuration."""
+        toolbox = Toolbox(project)
+        return replace(
+            self,
+            project=project,
+            toolbox=toolbox,
+            connections=Connections(toolbox.endpoint, toolbox.connection_limit),
+            environment=environment(project),
+        )
 
 
 @contextmanager

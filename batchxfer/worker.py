@@ -20,6 +20,8 @@ class Worker:
     def __init__(self, ledger: Ledger, owner: str) -> None:
         self._ledger = ledger
         self._owner = owner
+        self._guard = threading.Lock()
+        self._claims: dict[str, Claim] = {}
 
     @contextlib.contextmanager
     def claimed(self, run: str) -> Iterator[Claim]:
@@ -28,6 +30,8 @@ class Worker:
         Raises BusyError where another owner holds it.
         """
         claim = self._ledger.claim(run, self._owner)
+        with self._guard:
+            self._claims[claim.token] = claim
         ended = threading.Event()
         heartbeat = threading.Thread(target=self._beat, args=(claim, ended), name=f"heartbeat-{run}", daemon=True)
         heartbeat.start()
@@ -36,8 +40,20 @@ class Worker:
         finally:
             ended.set()
             heartbeat.join()
-            with contextlib.suppress(OwnershipLost):
+            with self._guard:
+                ours = self._claims.pop(claim.token, None) is not None
+            if ours:
+                with contextlib.suppress(OwnershipLost):
+                    self._ledger.let_go(claim)
+
+    def hand_back(self) -> int:
+        """Give every run back, whatever is being done for it: its thread cannot write, or publish, any more. Their number."""
+        with self._guard:
+            claims, self._claims = list(self._claims.values()), {}
+        for claim in claims:
+            with contextlib.suppress(BatchxferError):
                 self._ledger.let_go(claim)
+        return len(claims)
 
     def _beat(self, claim: Claim, ended: threading.Event) -> None:
         """Renew the lease until the end. A beat that is missed is made up by the next; a lost run is found out by the

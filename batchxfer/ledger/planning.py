@@ -104,9 +104,9 @@ class Planning(Housekeeping):
             self._tell(tx, claim.run, "skipped", reason=reason)
             return self._load(tx, claim.run)
 
-    def open_runs(self) -> list[OpenRun]:
+    def open_runs(self, job: str | None = None) -> list[OpenRun]:
         with self._store.read() as tx:
-            found = tx.connection.execute(_OPEN).all()
+            found = tx.connection.execute(_OPEN if job is None else _OPEN.where(runs.c.job == job)).all()
             return [self._open(tx, list(group)) for _, group in groupby(found, key=lambda row: row.id)]
 
     def _open(self, tx: Transaction, group: list[rows.AnyRow]) -> OpenRun:
