@@ -60,7 +60,7 @@ def path_problems(path: str) -> Iterator[TemplateProblem]:
         yield TemplateProblem(problem="a segment '.' or '..'", hint="a path stays below the endpoint's root")
     if "\\" in path:
         yield TemplateProblem(problem="a backslash", hint="write '/' between names")
-    if bad := next((char for char in path if _is_control(char)), None):
+    if not path.isprintable() and (bad := next(filter(_is_control, path), None)):
         yield TemplateProblem(problem=f"the character U+{ord(bad):04X}, which cannot be seen")
     yield from _length_problems(path, segments)
 

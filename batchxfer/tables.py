@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -82,9 +83,9 @@ def read(model: type[T], table: object, where: str, findings: Findings) -> T:
         findings.add(where, f"must be a table, not {shown(table)}")
         table = {}
     begun = len(findings)
-    fields = {info.alias or name: info for name, info in model.model_fields.items()}
+    fields = _fields(model)
     _report_unknown(table, fields, where, findings)
-    values, half_read = _read_inner(table, fields, where, findings)
+    values, half_read = _read_inner(model, table, where, findings)
     for complaint in model.complaints(table):
         findings.add(join(where, complaint.key), complaint.problem, complaint.hint)
     sound = {key: value for key, value in values.items() if key not in half_read}
@@ -99,29 +100,39 @@ def read(model: type[T], table: object, where: str, findings: Findings) -> T:
     return made if len(findings) == begun else _half_read(model, fields, values, half_read, wrong)
 
 
+@cache
+def _fields(model: type[Table]) -> dict[str, FieldInfo]:
+    """The keys as the TOML writes them."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+@cache
+def _inner_tables(model: type[Table]) -> dict[str, tuple[str, type[Table]]]:
+    found = {key: inner_table(info.annotation) for key, info in _fields(model).items()}
+    return {key: (shape, inner) for key, (shape, inner) in found.items() if inner is not None}
+
+
 def _report_unknown(table: Mapping[str, Any], fields: Mapping[str, FieldInfo], where: str, findings: Findings) -> None:
     for key in table.keys() - fields.keys():
         findings.add(join(where, quoted(key)), "unknown key", did_you_mean(key, fields, what="keys"))
 
 
 def _read_inner(
-    table: Mapping[str, Any], fields: Mapping[str, FieldInfo], where: str, findings: Findings
+    model: type[Table], table: Mapping[str, Any], where: str, findings: Findings
 ) -> tuple[dict[str, Any], set[str]]:
     """The table's known keys with the tables inside it read, and those keys that had problems."""
-    values, half_read = {}, set()
-    for key, info in fields.items():
+    values, half_read = {key: value for key, value in table.items() if key in _fields(model)}, set()
+    for key, (shape, inner) in _inner_tables(model).items():
         if key in table:
             begun = len(findings)
-            values[key] = _read_value(info, table[key], join(where, key), findings)
+            info = _fields(model)[key]
+            values[key] = _read_value(info, shape, inner, table[key], join(where, key), findings)
             if len(findings) > begun:
                 half_read.add(key)
     return values, half_read
 
 
-def _read_value(info: FieldInfo, value: Any, where: str, findings: Findings) -> Any:
-    shape, model = inner_table(info.annotation)
-    if model is None:
-        return value
+def _read_value(info: FieldInfo, shape: str, model: type[Table], value: Any, where: str, findings: Findings) -> Any:
     if shape == "one" and isinstance(value, dict):
         return read(model, value, where, findings)
     if shape == "one" and model is SecretRef and not _takes_text(info.annotation):
