@@ -78,7 +78,8 @@ class Source:
             )
         except psycopg.ProgrammingError:
             # The driver's words may repeat a part of the url, and that may be secret.
-            raise NotSupported(f"database {self.name!r}: PostgreSQL does not understand the url ({scheme}:…)") from None
+            message = f"database {self.name!r}: PostgreSQL does not understand the url ({scheme}:…)"
+            raise NotSupported(message, hint="parameters after ? are libpq's; %-encode what is special") from None
 
     def _settings(self) -> dict[str, str]:
         timeout = min(self.options.statement_timeout, _LONGEST)

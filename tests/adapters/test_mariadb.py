@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from batchxfer.databases._mysql import constant_offset
 from batchxfer.definitions import ZoneInfo
 from batchxfer.errors import CredentialError, NotSupported, PermanentError, QueryError, UnwritableValue
+from batchxfer.ports import Query
 from tests.databases import Database
 
 SUMMER = datetime(2026, 6, 30, 22, 0, tzinfo=UTC)
@@ -179,3 +181,14 @@ def test_another_driver_is_not_taken(shop: Database) -> None:
     with pytest.raises(NotSupported) as caught:
         shop.read("select 1", url="mysql+mysqldb://x@h/d")
     assert caught.value.hint == "write mysql+pymysql://…"
+
+
+def test_leaving_early_ends_a_query_that_has_fallen_asleep(shop: Database) -> None:
+    text = "select repeat('x', 100) as x, sleep(if(seq > 2000, 60, 0)) as s from seq_1_to_3000"
+    with shop.source().read(Query(text=text, parameters={})) as rows:
+        assert next(iter(rows)).num_rows > 0
+    asleep = "select info from information_schema.processlist where info like '%seq_1_to_3000'"
+    deadline = time.monotonic() + 10
+    while shop.execute(asleep):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
