@@ -227,6 +227,17 @@ def test_a_key_file_that_is_missing_is_told_with_its_path(openssh: OpenSSH, tmp_
         to_openssh(openssh, tmp_path, private_key="nothing").connect()
 
 
+def test_a_secret_that_is_missing_names_the_endpoint(
+    openssh: OpenSSH, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
+    for keys in ({"password": {"env": "NO_SUCH_SECRET"}}, {"passphrase": {"env": "NO_SUCH_SECRET"}}):
+        with pytest.raises(
+            CredentialError, match=r"^endpoint 'partner': the environment variable NO_SUCH_SECRET is not"
+        ):
+            to_openssh(openssh, tmp_path, **keys).connect()
+
+
 # logging in
 
 

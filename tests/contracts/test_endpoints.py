@@ -294,12 +294,12 @@ def test_the_deadline_ends_an_attempt_and_begins_anew_with_the_next(place: Place
 
 def test_an_idle_session_outlives_the_deadline_once_its_attempt_ended(place: Place) -> None:
     options = place.endpoint._options.model_copy(
-        update={"deadline": timedelta(seconds=1), "stall_timeout": timedelta(seconds=1)}
+        update={"deadline": timedelta(seconds=0.4), "stall_timeout": timedelta(seconds=0.4)}
     )
     session = type(place.endpoint)(place.endpoint._name, options, place.folder).connect()
     try:
         session.end_attempt()
-        time.sleep(1.3)
+        time.sleep(0.6)
         assert session.alive
         session.begin_attempt()
         assert session.stat("a") is None

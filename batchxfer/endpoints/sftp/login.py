@@ -12,8 +12,10 @@ from pathlib import Path
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
+from paramiko.common import cMSG_USERAUTH_INFO_RESPONSE
 
 from batchxfer.credentials import Secret, path_of, resolve
+from batchxfer.definitions import SecretRef
 from batchxfer.endpoints.sftp.failures import Broken
 from batchxfer.endpoints.sftp.keys import load_key, read_key_file
 from batchxfer.endpoints.sftp.link import Transport
@@ -39,7 +41,7 @@ def read_credentials(options: Options, base: Path, where: str) -> Credentials:
     return Credentials(
         user=options.user,
         key=_read_key(options, base, where),
-        password=resolve(options.password, base) if options.password else None,
+        password=_secret(options.password, base, where) if options.password else None,
         agent=options.agent,
     )
 
@@ -51,10 +53,17 @@ def _read_key(options: Options, base: Path, where: str) -> paramiko.PKey | None:
         path = path_of(os.path.expanduser(options.private_key), base)
         content, what = read_key_file(path, where), str(path)
     else:
-        content = resolve(options.private_key, base).reveal().encode("utf-8", "surrogateescape")
+        content = _secret(options.private_key, base, where).reveal().encode("utf-8", "surrogateescape")
         what = f"in the environment variable {options.private_key.env}"
-    passphrase = resolve(options.passphrase, base).reveal() if options.passphrase else None
+    passphrase = _secret(options.passphrase, base, where).reveal() if options.passphrase else None
     return load_key(content, passphrase, what=what, where=where)
+
+
+def _secret(ref: SecretRef, base: Path, where: str) -> Secret:
+    try:
+        return resolve(ref, base)
+    except CredentialError as error:
+        raise CredentialError(f"{where}: {error.message}", hint=error.hint) from error
 
 
 class _Refusal(Exception):
@@ -98,7 +107,16 @@ class _Handler(AuthHandler):  # type: ignore[misc]
             self.authenticated = False
             self.auth_event.set()
             return
-        super()._parse_userauth_info_request(m)
+        # Title, instructions and language are for people; a prompt may be in any encoding.
+        m.get_string(), m.get_string(), m.get_string()
+        prompts = [(m.get_string(), m.get_boolean()) for _ in range(m.get_int())]
+        answers = self.interactive_handler("", "", prompts)
+        reply = paramiko.Message()
+        reply.add_byte(cMSG_USERAUTH_INFO_RESPONSE)
+        reply.add_int(len(answers))
+        for answer in answers:
+            reply.add_string(answer)
+        self.transport._send_message(reply)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +186,8 @@ def _attempt(transport: Transport, handler: _Handler, method: _Method, where: st
                 "pip install 'paramiko<5')",
             ) from exc
         if not transport.is_active() and not _said_no(transport):
-            raise Broken("it closed the connection during login") from exc
+            said = f": {transport.hung_up[1]}" if transport.hung_up else ""
+            raise Broken(f"the server hung up during the login{said}") from exc
         raise _Refusal(None) from exc
 
 
@@ -219,7 +238,7 @@ class _Answers:
         self._password = password
         self._told = False
 
-    def __call__(self, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
+    def __call__(self, title: str, instructions: str, prompts: Sequence[tuple[bytes, bool]]) -> list[str]:
         answers = []
         for _, shown in prompts:
             hidden = not shown or len(prompts) == 1
