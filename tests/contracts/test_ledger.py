@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchxfer.errors import BusyError, OwnershipLost, UsageError
+from batchxfer.errors import BusyError, LedgerError, OwnershipLost, UsageError
 from batchxfer.model import DeliveryStatus, Due, FileStatus, Outcome, RunStatus
 from batchxfer.ports import LEASE, Ledger
 from tests.ledgers import NOW, SLOT, Place, Walk, due, planned
@@ -172,6 +172,10 @@ class TestReading:
         assert {event.run for event in events} == {walk.run.id}
         assert events[-1].detail == {"amount": Decimal("1.10"), "nothing": None}
         assert [event.kind for event in ledger.events("01NONE")] == []
+
+    def test_an_event_belongs_to_a_run_that_exists(self, ledger: Ledger) -> None:
+        with pytest.raises(LedgerError, match=r"(?i)foreign key"):
+            ledger.add_event("01NONE", "noted", {})
 
 
 class TestClaims:

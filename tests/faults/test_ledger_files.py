@@ -166,6 +166,15 @@ class TestNotTheLedgerThatWas:
         place.execute(f"DELETE FROM {table}")
         assert "is damaged: it has lost its project id or version" in str(refusal(place))
 
+    def test_a_spool_that_another_ledger_takes_meanwhile_is_refused(
+        self, fresh: SqlitePlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = iter([None, "01ANOTHERPROJECT"])
+        monkeypatch.setattr(project, "read_id", lambda spool: next(seen))
+        with pytest.raises(LedgerError, match="is missing or empty, but the spool"):
+            fresh.open()
+        assert fresh.execute("SELECT name FROM sqlite_master") == []
+
 
 class TestInFlight:
     def test_a_ledger_that_is_replaced_takes_no_more(self, place: SqlitePlace) -> None:
@@ -173,6 +182,14 @@ class TestInFlight:
         os.rename(place.path, place.path.with_suffix(".away"))
         with pytest.raises(LedgerError, match="was moved or replaced while it was in use"):
             ledger.ensure_run("stock", due(), {})
+
+    def test_a_connection_never_makes_a_file_that_is_gone(self, place: SqlitePlace) -> None:
+        store = sqlite.SqliteStore(place.path, place.spool, place.clock)
+        place.path.unlink()
+        with pytest.raises(LedgerError, match="unable to open database file"), store.read():
+            pass
+        assert not place.path.exists()
+        store.close(set)
 
     def test_damage_is_said_in_a_line(self, place: SqlitePlace) -> None:
         ledger = place.open()
