@@ -79,11 +79,11 @@ def _syntax_error(message: str, path: Path) -> tuple[str, str]:
 
 def read(model: type[T], table: object, where: str, findings: Findings) -> T:
     """`table` as a `model`. Its problems are added to `findings`; where there are any, the value is half-read."""
+    fields = _fields(model)
     if not isinstance(table, dict):
         findings.add(where, f"must be a table, not {shown(table)}")
-        table = {}
+        return _half_read(model, fields, {}, set(), set())
     begun = len(findings)
-    fields = _fields(model)
     _report_unknown(table, fields, where, findings)
     values, half_read = _read_inner(model, table, where, findings)
     for complaint in model.complaints(table):

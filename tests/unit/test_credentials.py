@@ -113,3 +113,8 @@ def test_secrets_are_compared_by_what_they_hold() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_a_machines_name_is_no_secret_to_warn_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert resolve(written(tmp_path / "name", b"prod\n", 0o644), tmp_path, public=True).reveal() == "prod"
+    assert not caplog.records
