@@ -58,13 +58,13 @@ def opened_ledger(context: Context, project: Project, *, listener: Listener | No
 
 def _log_to_stderr() -> None:
     """Warnings of the work as sentences on stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logger = logging.getLogger("batchxfer")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.WARNING)
-        logger.propagate = False
+    # Not added to: a process may carry out several commands, as the demo does.
+    logger.handlers = [handler]
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
 
 
 def known_job(project: Project, name: str) -> Job | PullJob:

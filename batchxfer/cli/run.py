@@ -165,13 +165,13 @@ def _range(job: Job, timetable: Timetable, start: datetime, end: datetime, now: 
         )
     if end < start:
         raise UsageError("--to lies before --from")
-    dues = list(timetable.between(start, end))
-    if dues and dues[-1].slot > now:
+    future = next((due for due in timetable.between(max(start, now), end) if due.slot > now), None)
+    if future is not None:
         raise UsageError(
-            f"[--from, --to) holds slots in the future, such as {dues[-1].slot.astimezone(timetable.zone).isoformat()}",
+            f"[--from, --to) holds slots in the future, such as {future.slot.astimezone(timetable.zone).isoformat()}",
             hint="end it with: --to now",
         )
-    return dues
+    return list(timetable.between(start, end))
 
 
 def _warn_of_collisions(words: Context, loaded: Project, job: str) -> None:
