@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
 from zoneinfo import ZoneInfo
 
 from batchxfer import paths
 from batchxfer.config import Project
 from batchxfer.definitions import EndpointOptions, Job
+from batchxfer.families import slot_facts
 from batchxfer.model import Due, FileRole, ParameterValue
 from batchxfer.ports import PlannedDelivery
 
 
 def facts(job: str, due: Due, *, revision: int, run: str, zone: ZoneInfo, endpoint_zone: ZoneInfo) -> dict[str, object]:
     """The values of a path's names (paths.PATH_FIELDS): slot and interval in the job's zone, slot_local in the endpoint's."""
-    return {
-        "job": job,
-        "slot": due.slot.astimezone(zone),
-        "slot_utc": due.slot.astimezone(UTC),
-        "slot_local": due.slot.astimezone(endpoint_zone),
-        "business_date": due.business_date,
-        "interval_start": due.interval_start.astimezone(zone),
-        "interval_end": due.interval_end.astimezone(zone),
-        "revision": revision,
-        "run": run,
-    }
+    times = slot_facts(due, zone=zone, endpoint_zone=endpoint_zone)
+    return {name: fact() for name, fact in times.items()} | {"job": job, "revision": revision, "run": run}
 
 
 def query_parameters(job: str, due: Due, declared: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:

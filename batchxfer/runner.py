@@ -286,8 +286,10 @@ class Runner:
 
     def _deliver(self, claim: Claim, run: Run, job: Job, delivery: Delivery, *, resend: bool) -> Run:
         attempt = self._ledger.begin_attempt(claim, delivery.endpoint)
+        # Delivered once and open again: a resend that did not come to its end still has to look.
+        again = resend or delivery.delivered_at is not None
         try:
-            evidence = self._try(claim, run, job, delivery, attempt.id, resend=resend)
+            evidence = self._try(claim, run, job, delivery, attempt.id, resend=again)
         except AttemptError as error:
             return self._failed(claim, run, job, delivery, attempt.id, error)
         return self._ledger.settle(
