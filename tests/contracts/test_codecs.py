@@ -625,8 +625,9 @@ def test_sums_do_not_overflow_and_are_not_rounded() -> None:
     table = {"kind": "delimited", "header": False, "trailer_record": "{sum[n]} {sum[d]} {sum[e]}"}
     columns = {"n": "integer", "d": "decimal", "e": "decimal(40,20)"}
     rows = [[2**63 - 1, "1" + "0" * 60, "0.00000000000000000001"], [2**63 - 1, "0.0000001", None]]
-    last = encode(table, columns, rows, sizes=(1,)).decode().splitlines()[-1]
-    assert last == f"{2**64 - 2} 1{'0' * 60}.0000001 0.00000000000000000001"
+    for sizes in [(1,), (2,)]:
+        last = encode(table, columns, rows, sizes=sizes).decode().splitlines()[-1]
+        assert last == f"{2**64 - 2} 1{'0' * 60}.0000001 0.00000000000000000001"
 
 
 def test_totals_are_of_what_is_in_the_file_under_the_query_s_names() -> None:

@@ -73,6 +73,12 @@ def test_ascii_passes_without_a_copy_where_it_is_its_own_bytes() -> None:
     assert stream.encode("한") + stream.encode_utf8(data) + stream.end() == "한abc\n".encode("iso2022_kr")
 
 
+def test_what_is_held_back_to_combine_comes_before_what_follows() -> None:
+    stream = Stream(Charset("euc_jis_2004", replace=False))
+    pieces = bytes(stream.encode("か")) + bytes(stream.encode_utf8(memoryview(b"abc"))) + stream.end()
+    assert pieces == "かabc".encode("euc_jis_2004")
+
+
 @pytest.mark.parametrize(
     ("encoding", "text", "size"), [("utf-16", "a😀", 6), ("utf-8-sig", "é", 2), ("cp949", "한a", 3), ("utf-32", "a", 4)]
 )
