@@ -126,14 +126,16 @@ class Operations:
             )
         with self._worker.claimed(run.id) as claim:
             before = self._ledger.find_run(run.id)
-            if not was_published(before):
+            after = self._ledger.add_revision(run.id) if was_published(before) else before
+            if after is before:
                 self._start_over(claim, before, overrides)
-                return Rerun(before=before, after=self._ledger.find_run(self._anew(claim, before).id))
-            after = self._ledger.add_revision(run.id)
-            self._supersede(claim, before, after)
-        with self._worker.claimed(after.id) as claim:
-            self._ledger.set_parameters(claim, {**before.parameters, **overrides})
-            self._anew(claim, after)
+                self._anew(claim, before)
+            else:
+                self._supersede(claim, before, after)
+        if after is not before:
+            with self._worker.claimed(after.id) as claim:
+                self._ledger.set_parameters(claim, {**before.parameters, **overrides})
+                self._anew(claim, after)
         return Rerun(before=before, after=self._ledger.find_run(after.id))
 
     def _anew(self, claim: Claim, run: Run) -> Run:

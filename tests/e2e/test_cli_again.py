@@ -1,0 +1,196 @@
+"""What a person does to a run: retry, resend, rerun, release, accept, exclude; and show, which tells it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import DAILY, ROWS, Project, make_project
+
+SLOT = "2026-01-05T06:00"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+def delivered(project: Project, job: str = "daily") -> Any:
+    return project("run", job, "--slot", SLOT, "--json").run
+
+
+def held(project: Project) -> Any:
+    """A run that a foreign file holds up."""
+    project.write("out/daily_20260105.psv", "theirs")
+    return delivered(project)
+
+
+# --- retry ---------------------------------------------------------------------------------------
+
+
+def test_retry_sends_what_was_built_and_does_not_query_again(project: Project) -> None:
+    run = held(project)
+    project.execute("insert into orders values (3, 'late')")
+    again = project("retry", run["run"][:14], "--json")
+    assert (again.code, again.run["status"]) == (4, "held"), "the foreign file is there still"
+    (project.folder / "out/daily_20260105.psv").unlink()
+    done = project("retry", run["run"].lower(), "--json")
+    assert (done.code, done.run["status"]) == (0, "delivered")
+    assert project.delivered() == {"daily_20260105.psv": ROWS}
+    assert done.run["artifact"] == run["artifact"]
+
+
+def test_retry_of_a_failed_query_takes_todays_definition(project: Project) -> None:
+    project.job("daily", DAILY.replace("from orders", "from ordres"))
+    run = delivered(project)
+    assert run["status"] == "failed"
+    project.job("daily", DAILY)
+    said = project("retry", run["run"])
+    assert said.code == 0
+    assert said.out.startswith("daily · due 2026-01-05 06:00 Europe/Berlin · delivered to out")
+
+
+@pytest.mark.parametrize("command", [["retry"], ["resend"], ["rerun"], ["release"], ["accept", "--why", "x"]])
+def test_an_unknown_run_is_refused(project: Project, command: list[str]) -> None:
+    delivered(project)
+    for run, message in (("01ZZZZZZ", "no run begins with '01ZZZZZZ'"), ("01", "too short")):
+        said = project(command[0], run, *command[1:])
+        assert said.code == 2
+        assert message in said.err
+
+
+def test_before_the_first_run_there_is_nothing_to_do_again(project: Project) -> None:
+    said = project("retry", "01ZZZZZZ")
+    assert said.code == 2
+    assert "no ledger yet" in said.err
+    assert not (project.folder / "var").exists()
+
+
+# --- resend, rerun -------------------------------------------------------------------------------
+
+
+def test_resend_leaves_an_equal_file_and_brings_back_a_missing_one_and_never_touches_another(project: Project) -> None:
+    run = delivered(project)
+    there = project("resend", run["run"], "--json")
+    assert (there.code, there.run["deliveries"][0]["sha256"]) == (0, run["deliveries"][0]["sha256"])
+    (project.folder / "out/daily_20260105.psv").unlink()
+    gone = project("resend", run["run"], "--json")
+    assert (gone.code, project.delivered()) == (0, {"daily_20260105.psv": ROWS})
+    project.write("out/daily_20260105.psv", "theirs")
+    other = project("resend", run["run"], "--json")
+    assert (other.code, other.run["status"]) == (4, "held")
+    assert project.delivered() == {"daily_20260105.psv": "theirs"}
+
+
+def test_a_rerun_has_a_name_of_its_own_and_the_rows_of_today(project: Project) -> None:
+    run = delivered(project)
+    project.execute("insert into orders values (3, 'late')")
+    said = project("rerun", run["run"], "--json")
+    assert (said.code, said.run["revision"], said.run["slot"]) == (0, 2, run["slot"])
+    assert said.run["run"] != run["run"]
+    assert project.delivered() == {"daily_20260105.psv": ROWS, "daily_20260105.r2.psv": f"{ROWS}3|late\n"}
+    older = project("rerun", run["run"])
+    assert older.code == 2
+    assert f"batchxfer rerun {said.run['run']}" in older.err
+
+
+def test_a_rerun_of_what_was_never_published_takes_its_place(project: Project) -> None:
+    project.job("daily", DAILY.replace("from orders", "from ordres"))
+    run = delivered(project)
+    project.job("daily", DAILY)
+    said = project("rerun", run["run"], "--json")
+    assert (said.code, said.run["run"], said.run["revision"]) == (0, run["run"], 1)
+    assert project.delivered() == {"daily_20260105.psv": ROWS}
+
+
+def test_a_rerun_may_have_other_parameters(project: Project) -> None:
+    query = "select :land as land"
+    text = DAILY.replace("select id, name from orders order by id", query)
+    project.job("daily", text.replace(f'"{query}"', f'"{query}"\nparameters = {{ land = "KR" }}'))
+    run = delivered(project)
+    said = project("rerun", run["run"], "--param", "land=JP", "--json")
+    assert said.run["parameters"] == {"land": "JP"}
+    assert project.delivered()["daily_20260105.r2.psv"] == "land\nJP\n"
+    assert project("rerun", said.run["run"], "--param", "sea=X").code == 2
+
+
+# --- what a person decides -----------------------------------------------------------------------
+
+
+def test_release_sends_what_the_guard_held(project: Project) -> None:
+    project.job("daily", DAILY + "[guard]\nmax_rows = 1\n")
+    run = delivered(project)
+    assert run["status"] == "held"
+    said = project("release", run["run"], "--json")
+    assert (said.code, said.run["status"]) == (0, "delivered")
+    assert project.delivered() == {"daily_20260105.psv": ROWS}
+    assert project("release", run["run"]).code == 2
+
+
+def test_accept_is_a_persons_word_and_stands_in_the_evidence(project: Project) -> None:
+    run = held(project)
+    assert project("accept", run["run"], "--why", " ").code == 2
+    said = project("accept", run["run"], "--why", "Kim called: it is there", "--json")
+    assert (said.code, said.run["status"]) == (0, "delivered")
+    (delivery,) = said.run["deliveries"]
+    assert delivery["verified"] == "accepted"
+    assert "Kim called: it is there" in delivery["evidence"]
+
+
+def test_what_is_excluded_is_never_sent_and_is_no_failure(project: Project) -> None:
+    run = held(project)
+    said = project("exclude", run["run"], "--why", "sent by hand", "--json")
+    assert (said.code, said.run["status"]) == (0, "excluded")
+    again = project("run", "daily", "--slot", SLOT, "--json")
+    assert (again.code, again.run["status"]) == (0, "excluded")
+    assert project.delivered() == {"daily_20260105.psv": "theirs"}
+
+
+def test_what_has_arrived_cannot_be_excluded(project: Project) -> None:
+    said = project("exclude", delivered(project)["run"], "--why", "x")
+    assert said.code == 2
+    assert "is delivered" in said.err
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def test_show_is_the_run_itself_and_tells_it_on_every_clock(project: Project) -> None:
+    run = delivered(project)
+    assert project("show", run["run"][:12], "--json").document == run
+    told = project.process("show", run["run"])
+    assert told.code == 0
+    assert told.out.startswith(f"daily · run {run['run']}\ndelivered\n")
+    for words in (
+        "due        2026-01-05 06:00 Europe/Berlin = 2026-01-05 05:00 UTC",
+        "interval   2026-01-04 06:00 up to 2026-01-05 06:00 Europe/Berlin",
+        "To out (Hangang Logistics): daily_20260105.psv",
+        "due there  2026-01-05 14:00 Asia/Seoul",
+        f"34 bytes · sha256 {run['artifact']['sha256']}",
+        "evidence   size: after the upload the server reported as many bytes as were sent",
+    ):
+        assert words in told.out
+    assert re.search(r"delivered +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Asia/Seoul = .* Europe/Berlin = .* UTC", told.out)
+    assert re.search(r" 1  .* Europe/Berlin  build · [0-9.]+ s · built", told.out)
+
+
+def test_show_of_a_failure_has_the_error_and_what_to_type(project: Project) -> None:
+    run = held(project)
+    told = project("show", run["run"]).out
+    assert "held: endpoint 'out': daily_20260105.psv is there already" in told
+    assert "→ have it moved away and retry" in told
+    assert (
+        f"Next: look at the reason; then batchxfer retry, release, accept --why … or exclude --why … {run['run'][:12]}"
+        in told
+    )
+
+
+def test_names_that_would_draw_on_the_terminal_are_written_out(project: Project) -> None:
+    project.job("daily", DAILY.replace("from orders", "from [or\\u001b[31mders]"))
+    said = project("run", "daily", "--slot", SLOT)
+    assert said.code == 1
+    assert "\x1b" not in said.out + said.err
+    assert "\\x1b" in said.err

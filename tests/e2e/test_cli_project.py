@@ -1,0 +1,298 @@
+"""The project as a whole: init, check, plan, runs, status, prune, schema, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import DAILY, PROGRAM, Project, clean, make_project
+
+SLOT = "2026-01-05T06:00"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+# --- init ----------------------------------------------------------------------------------------
+
+
+def test_a_new_project_checks_and_runs_as_it_is(tmp_path: Path) -> None:
+    begun = Project(tmp_path).process("init", "shop")
+    assert (begun.code, begun.err) == (0, "")
+    assert begun.out.splitlines()[-3:] == ["  cd shop", "  batchxfer check", "  batchxfer run orders"]
+    assert (tmp_path / "shop/var/ledger.db").is_file()
+    shop = Project(tmp_path / "shop")
+    assert shop("check").out == "ok: 1 job, 1 format, 1 endpoint\n"
+    assert shop("runs", "--json").document == {"runs": []}
+    assert shop("run", "orders").code == 0
+    assert list((tmp_path / "shop/outbox").iterdir())
+
+
+def test_init_overwrites_nothing(project: Project) -> None:
+    before = (project.folder / "config.toml").read_bytes()
+    said = project("init")
+    assert said.code == 2
+    assert "nothing is overwritten" in said.err
+    assert (project.folder / "config.toml").read_bytes() == before
+    assert not (project.folder / "jobs/orders.toml").exists()
+
+
+def test_init_is_told_as_json(tmp_path: Path) -> None:
+    document = Project(tmp_path)("init", "shop", "--json").document
+    assert document["folder"] == str(tmp_path / "shop")
+    assert "shop/config.toml" in document["files"]
+
+
+# --- check ---------------------------------------------------------------------------------------
+
+
+def test_check_says_ok_and_opens_nothing(project: Project) -> None:
+    assert project("check", "--json").document == {"ok": True, "problems": []}
+    said = project.process("check")
+    assert (said.code, said.out, said.err) == (0, "ok: 2 jobs, 1 format, 1 endpoint\n", "")
+    assert not (project.folder / "var").exists(), "check needs no ledger"
+
+
+def test_check_warns_of_weaker_promises_and_of_secrets_that_others_read(project: Project) -> None:
+    secret = project.write("password", "x")
+    secret.chmod(0o644)
+    path = project.folder / "config.toml"
+    path.write_text(
+        path.read_text().replace('root = "out"', 'root = "out"\npublish = "direct"')
+        + '[databases.other]\nurl = "postgresql://me@127.0.0.1/x"\npassword = { file = "password" }\n'
+    )
+    said = project("check", "--json")
+    assert (said.code, said.document["ok"]) == (0, True)
+    assert "warning: config.toml: endpoints.out.publish: direct" in said.err
+    assert "databases.other.password" in said.err
+    assert "chmod 600" in said.err
+    secret.chmod(0o600)
+    assert "password" not in project("check").err
+
+
+def test_a_missing_configuration_is_a_problem_too(tmp_path: Path) -> None:
+    said = Project(tmp_path)("check", "--json")
+    assert said.code == 2
+    assert said.document["ok"] is False
+    assert said.document["problems"][0]["file"] == "config.toml"
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+
+def test_plan_has_the_next_ten_slots_of_each_job(project: Project) -> None:
+    said = project("plan", "--json")
+    assert list(said.document) == ["slots"]
+    slots = said.document["slots"]
+    assert len(slots) == 10
+    assert all(datetime.fromisoformat(slot["slot"]) > datetime.now(UTC) for slot in slots)
+    assert len(project("plan", "daily", "--count", "3", "--json").document["slots"]) == 3
+    assert not (project.folder / "var").exists(), "plan needs no ledger"
+
+
+def test_plan_shows_every_clock_over_a_clock_change(project: Project) -> None:
+    said = project("plan", "daily", "--from", "2026-03-28", "--days", "3", "--json")
+    assert said.document["slots"][1] == {
+        "job": "daily",
+        "slot": "2026-03-29T06:00:00+02:00",
+        "slot_utc": "2026-03-29T04:00:00+00:00",
+        "interval_start": "2026-03-28T06:00:00+01:00",
+        "interval_end": "2026-03-29T06:00:00+02:00",
+        "business_date": "2026-03-29",
+        "deliveries": [
+            {"endpoint": "out", "path": "daily_20260329.psv", "slot_local": "2026-03-29T13:00:00+09:00"},
+        ],
+    }
+    assert [slot["business_date"] for slot in said.document["slots"]] == ["2026-03-28", "2026-03-29", "2026-03-30"]
+    told = project.process("plan", "daily", "--from", "2026-03-28", "--days", "3").out
+    assert "daily  2026-03-29 06:00 Europe/Berlin  2026-03-29 04:00" in told
+    assert "out: daily_20260329.psv" in told
+
+
+def test_plan_takes_whole_days_of_24_hours_and_excludes_the_end(project: Project) -> None:
+    said = project("plan", "daily", "--from", "2026-03-28T06:00", "--days", "1", "--json")
+    assert [slot["slot"] for slot in said.document["slots"]] == [
+        "2026-03-28T06:00:00+01:00",
+        "2026-03-29T06:00:00+02:00",
+    ][:2]
+
+
+@pytest.mark.parametrize("words", [["by-hand"], ["nope"], ["daily", "--from", "2026-03-29T02:30"], ["--days", "-1"]])
+def test_a_plan_that_makes_no_sense_is_refused(project: Project, words: list[str]) -> None:
+    assert project("plan", *words).code == 2
+
+
+# --- runs, status --------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_newest_slot_first_and_filtered(project: Project) -> None:
+    assert project("runs").out.startswith("no runs yet")
+    project("run", "daily", "--from", "2026-01-01", "--to", "2026-01-04")
+    project.write("out/daily_20260104.psv", "theirs")
+    project("run", "daily", "--slot", "2026-01-04T06:00")
+
+    def dates(*words: str) -> list[str]:
+        return [run["business_date"][-2:] for run in project("runs", *words, "--json").document["runs"]]
+
+    assert dates() == ["04", "03", "02", "01"]
+    assert dates("--limit", "2") == ["04", "03"]
+    assert dates("--status", "held") == ["04"]
+    assert dates("--since", "2026-01-03T06:00") == ["04", "03"]
+    assert dates("--job", "by-hand") == []
+    table = project("runs").out.splitlines()
+    assert table[0].split() == ["RUN", "JOB", "DUE", "(Europe/Berlin)", "STATUS", "ROWS", "SIZE", "WHERE", "OR", "WHY"]
+    assert table[1].split()[1:5] == ["daily", "2026-01-04", "06:00", "held"]
+    assert table[2].endswith("delivered     2  34 B  → out")
+
+
+def test_status_tells_how_each_job_stands_and_exits_by_the_worst(project: Project) -> None:
+    empty = project("status", "--json")
+    assert empty.code == 0
+    assert [job["job"] for job in empty.document["jobs"]] == ["by-hand", "daily"]
+    assert [job["last"] for job in empty.document["jobs"]] == [None, None]
+    run = project("run", "daily", "--slot", SLOT, "--json").run
+    said = project("status", "--json")
+    assert said.code == 0
+    by_hand, daily = said.document["jobs"]
+    assert list(daily) == ["job", "last", "next_slot", "late", "counts", "reason"]
+    assert daily["last"] == {
+        "run": run["run"],
+        "slot": run["slot"],
+        "delivered_at": run["deliveries"][0]["delivered_at"],
+        "rows": 2,
+        "bytes": 34,
+    }
+    assert by_hand["next_slot"] is None
+    assert timedelta() < datetime.fromisoformat(daily["next_slot"]) - datetime.now(UTC) < timedelta(hours=25)
+    project.write("out/daily_20260106.psv", "theirs")
+    project("run", "daily", "--slot", "2026-01-06T06:00")
+    held = project("status", "--json")
+    assert held.code == 4
+    assert held.document["jobs"][1]["counts"]["held"] == 1
+    assert held.document["jobs"][1]["late"] is True
+    assert "is there already" in held.document["jobs"][1]["reason"]
+    assert "late, 1 held" in project("status").out
+
+
+# --- prune ---------------------------------------------------------------------------------------
+
+
+def age(path: Path, days: float) -> None:
+    os.utime(path, times=(time.time() - days * 86400,) * 2)
+
+
+def test_prune_removes_what_was_delivered_long_ago_and_keeps_what_was_not(project: Project) -> None:
+    run = project("run", "daily", "--slot", SLOT, "--json").run
+    project.write("out/daily_20260106.psv", "theirs")
+    kept = project("run", "daily", "--slot", "2026-01-06T06:00", "--json").run
+    project.write("config.toml", 'keep_artifacts = "1s"\n' + (project.folder / "config.toml").read_text())
+    time.sleep(1.2)
+    dry = project("prune", "--dry-run", "--json").document
+    assert [found["run"] for found in dry["artifacts"]] == [run["run"]]
+    assert Path(run["artifact"]["path"]).exists()
+    done = project("prune", "--json").document
+    assert (done["removed"], done["bytes"], done["artifacts"]) == (True, 34, dry["artifacts"])
+    assert not Path(run["artifact"]["path"]).exists()
+    assert Path(kept["artifact"]["path"]).exists()
+    assert project("prune").out == "0 artifacts and 0 orphaned files removed, 0 B\n"
+    assert "(pruned)" in project("show", run["run"]).out
+    refused = project("resend", run["run"])
+    assert refused.code == 2
+    assert "batchxfer rerun" in refused.err
+
+
+def test_prune_removes_leftovers_of_ours_that_are_older_than_a_day_and_nothing_else(project: Project) -> None:
+    project("run", "daily", "--slot", SLOT)
+    spool = project.folder / "var/spool"
+    ours = spool / "daily/20260101T050000Z-01M840JWRXH3H4F8XDXAGSRBQA.part"
+    fresh = spool / "daily/20260102T050000Z-01M840JWRXH3H4F8XDXAGSRBQA.part"
+    foreign = spool / "family/photo.jpg"
+    foreign.parent.mkdir()
+    for path in (ours, fresh, foreign):
+        path.write_text("x")
+    age(ours, 2)
+    age(foreign, 400)
+    assert project("prune", "--json").document["orphans"] == [str(ours)]
+    assert (ours.exists(), fresh.exists(), foreign.exists()) == (False, True, True)
+
+
+# --- schema, completion --------------------------------------------------------------------------
+
+
+def test_schemas_know_every_table_and_refuse_unknown_keys(tmp_path: Path) -> None:
+    said = Project(tmp_path)("schema", "--json")
+    assert list(said.document) == ["config", "job", "format"]
+    for name in said.document:
+        one = Project(tmp_path)("schema", name)
+        assert one.document == said.document[name]
+        assert one.document["$schema"].startswith("http")
+    assert Project(tmp_path)("schema", "jobs").code == 2
+
+
+def completed(project: Project, line: str) -> list[str]:
+    words = line.split(" ")
+    environment = {
+        **clean(project.folder),
+        "_BATCHXFER_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run([PROGRAM], cwd=project.folder, env=environment, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_a_tab_completes_commands_jobs_endpoints_and_runs(project: Project) -> None:
+    run = project("run", "daily", "--slot", SLOT, "--json").run["run"]
+    assert completed(project, "batchxfer re") == ["retry", "resend", "rerun", "release"]
+    assert completed(project, "batchxfer run ") == ["by-hand", "daily"]
+    assert completed(project, "batchxfer runs --job da") == ["daily"]
+    assert completed(project, "batchxfer probe ") == ["out"]
+    assert completed(project, "batchxfer show 01") == [run]
+
+
+def test_a_tab_in_a_folder_without_a_project_offers_nothing_and_says_nothing(tmp_path: Path) -> None:
+    assert completed(Project(tmp_path), "batchxfer run ") == []
+    assert completed(Project(tmp_path), "batchxfer show 01") == []
+
+
+# --- what is on disk -----------------------------------------------------------------------------
+
+
+def test_what_a_run_leaves_behind_is_for_its_owner_only(project: Project) -> None:
+    project("run", "daily", "--slot", SLOT)
+    for path in (project.folder / "var").rglob("*"):
+        assert not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO), path
+
+
+def test_the_ledger_says_the_same_as_the_command(project: Project) -> None:
+    run = project("run", "daily", "--slot", SLOT, "--json").run
+    ledger = sqlite3.connect(f"file:{project.folder}/var/ledger.db?mode=ro", uri=True)
+    try:
+        told = ledger.execute("select status, sha256 from deliveries").fetchall()
+    finally:
+        ledger.close()
+    assert told == [("delivered", run["deliveries"][0]["sha256"])]
+    assert json.dumps(run)
+
+
+def test_a_job_that_is_gone_still_shows_what_it_left_open(project: Project) -> None:
+    project.job("other", DAILY)
+    project.write("out/other_20260105.psv", "theirs")
+    run = project("run", "other", "--slot", SLOT, "--json").run
+    (project.folder / "jobs/other.toml").unlink()
+    status = project("status", "--json")
+    assert status.code == 4
+    assert [job["job"] for job in status.document["jobs"]] == ["by-hand", "daily", "other"]
+    assert project("show", run["run"]).code == 0
+    assert project("retry", run["run"]).code == 4
