@@ -43,7 +43,7 @@ FLOORS = (
         name="words", modules="quantities suggestions zones", reason="how people write things, whatever they are for"
     ),
     Floor(name="model", modules="model", reason="the values that every part speaks of"),
-    Floor(name="contracts", modules="definitions ports", together=True, reason="what the parts agree on"),
+    Floor(name="contracts", modules="fields definitions ports", together=True, reason="what the parts agree on"),
     Floor(
         name="writing",
         modules="values instants conversions totals charset templates shapes paths sql compression",
@@ -71,7 +71,7 @@ FLOORS = (
         modules="""
             tables urls format_checks job_checks config schemas
             layout spool connections push pull load
-            naming snapshots runner worker operations ticking notify
+            naming snapshots runner worker operations ticking crew notify systemd
         """,
         together=True,
         not_these=["adapters"],
