@@ -193,9 +193,10 @@ class Encoder:
 
     def _encode_slice(self, batch: pa.RecordBatch) -> bytes | memoryview:
         first_row = self.rows + 1
-        arrays = {chosen: chosen.read(batch, first_row) for chosen in self._chosen}
-        counted = {name: arrays.get(chosen, batch.column(chosen.index)) for name, chosen in self._counted.items()}
-        converted = pa.RecordBatch.from_arrays(list(arrays.values()), names=[column.name for column in self.columns])
+        arrays = [chosen.read(batch, first_row) for chosen in self._chosen]
+        known = dict(zip(self._chosen, arrays, strict=True))
+        counted = {name: known.get(chosen, batch.column(chosen.index)) for name, chosen in self._counted.items()}
+        converted = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self.columns])
         records = self._codec.encode(converted, first_row).cast(TEXT)
         self._totals.add(batch.num_rows, counted)
         if self._utf8:

@@ -82,7 +82,7 @@ class _Field:
 
     def write(self, array: pa.Array, first_row: int) -> pa.Array:
         text = values.as_text(array, self._column, self._options, first_row)
-        if column_has_point(self._column):
+        if self._column.type.name in (TypeName.DECIMAL, TypeName.FLOAT):
             text = values.with_decimal_point(text, self._options.decimal_point)
         text = pc.fill_null(text, "")
         block = Block(text)
@@ -173,10 +173,6 @@ class _Field:
         if index is not None:
             hint = "replace line breaks in the query"
             raise values.unwritable(first_row + index, self._column.name, text[index].as_py(), why, hint=hint)
-
-
-def column_has_point(column: Column) -> bool:
-    return column.type.name in (TypeName.DECIMAL, TypeName.FLOAT)
 
 
 def _width_in_ascii(charset: Charset, width: int) -> int | None:

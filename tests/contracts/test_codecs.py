@@ -570,6 +570,11 @@ def test_columns_are_chosen_ordered_renamed_and_converted() -> None:
     assert encode(table, {"a": "text", "b": "text", "c": "integer"}, rows) == b"C,a,raw\n7,1.50,1.5\n,,\n"
 
 
+def test_a_column_may_stand_in_a_file_twice() -> None:
+    table = {"kind": "delimited", "columns": [{"name": "a"}, {"name": "a"}], "trailer_record": "{sum[a]}"}
+    assert encode(table, {"a": "integer"}, [[1], [2]]) == b"a,a\n1,1\n2,2\n3\n"
+
+
 def test_an_unknown_column_is_an_error_that_names_the_known_ones() -> None:
     table = {"kind": "delimited", "columns": [{"name": "amuont"}]}
     with pytest.raises(UnwritableValue) as caught:
