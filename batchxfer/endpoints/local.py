@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from batchxfer.definitions import EndpointOptions, Line
+from batchxfer.definitions import EndpointOptions
 from batchxfer.errors import (
     AttemptError,
     DeadlineError,
@@ -26,6 +26,7 @@ from batchxfer.errors import (
     StorageError,
     printable,
 )
+from batchxfer.fields import Line
 from batchxfer.ports import Entry, FileStat, Progress, Readable
 
 _PIECE_BYTES = 1024 * 1024

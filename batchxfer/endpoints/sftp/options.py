@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from batchxfer.definitions import Complaint, EndpointOptions, Line, SecretRef
+from batchxfer.definitions import Complaint, EndpointOptions, SecretRef
 from batchxfer.endpoints.sftp.hostkeys import read_fingerprint
+from batchxfer.fields import Line
 
 Fingerprint = Annotated[str, AfterValidator(read_fingerprint)]
 

@@ -22,6 +22,19 @@ class Verdict:
     deadline: bool = False
 
 
+class Waiting:
+    """Around each wait for the link to move bytes, which may take the stall timeout. There are thousands: no lock."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    def __enter__(self) -> None:
+        self.since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.since = None
+
+
 class Watchdog:
     """Calls `end` once, from its own thread, when the deadline passes or a wait takes longer than it may."""
 
@@ -33,7 +46,7 @@ class Watchdog:
         self._closed = False
         self._deadline: tuple[float, float] | None = None
         self._step: tuple[str, float, float] | None = None
-        self._waiting_since: float | None = None
+        self.waiting = Waiting()
         self._thread = threading.Thread(target=self._watch, name="batchxfer-watchdog", daemon=True)
         self._thread.start()
 
@@ -63,15 +76,6 @@ class Watchdog:
         finally:
             self._step = None
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """A wait for the link to move bytes, which may take the stall timeout."""
-        self._waiting_since = time.monotonic()
-        try:
-            yield
-        finally:
-            self._waiting_since = None
-
     def close(self) -> None:
         """End the thread; may be called twice, and from `end` itself."""
         with self._changed:
@@ -92,7 +96,7 @@ class Watchdog:
 
     def _judge(self, now: float) -> Verdict | None:
         # Each is read once: the watched thread changes them without the lock.
-        deadline, step, since = self._deadline, self._step, self._waiting_since
+        deadline, step, since = self._deadline, self._step, self.waiting.since
         if deadline is not None and now >= deadline[0]:
             return Verdict(what="the attempt", seconds=deadline[1], deadline=True)
         if step is not None and now >= step[1]:
@@ -103,7 +107,7 @@ class Watchdog:
 
     def _next(self, now: float) -> float:
         """When to look again. A wait that begins later cannot be over before `now` + stall."""
-        deadline, step, since = self._deadline, self._step, self._waiting_since
+        deadline, step, since = self._deadline, self._step, self.waiting.since
         times = [(now if since is None else since) + self._stall]
         if deadline is not None:
             times.append(deadline[0])

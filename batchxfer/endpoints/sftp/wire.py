@@ -33,7 +33,7 @@ class Channel(Protocol):
 
 class Reply(NamedTuple):
     kind: int
-    body: bytes
+    body: memoryview
 
 
 def string(value: bytes) -> bytes:
@@ -43,7 +43,7 @@ def string(value: bytes) -> bytes:
 class Reader:
     """Takes fields off a reply. Raises Broken where it ends too early."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: memoryview) -> None:
         self._body = body
         self._at = 0
 
@@ -54,13 +54,13 @@ class Reader:
         return int.from_bytes(self._take(8), "big")
 
     def string(self) -> bytes:
-        return self._take(self.u32())
+        return bytes(self._take(self.u32()))
 
     @property
     def left(self) -> int:
         return len(self._body) - self._at
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int) -> memoryview:
         if size > self.left:
             raise Broken("the server sent a reply that ends too early")
         taken = self._body[self._at : self._at + size]
@@ -81,9 +81,9 @@ class Wire:
 
     def start(self) -> tuple[int, dict[str, bytes]]:
         """Agree on version 3; returns the server's version and its extensions."""
-        self._send_packet(struct.pack(">BI", INIT, 3))
+        self._send_packet(struct.pack(">IBI", 5, INIT, 3))
         packet = self._receive_packet()
-        if packet[:1] != bytes([VERSION]):
+        if packet[0] != VERSION:
             raise Broken("the server does not speak SFTP")
         reader, extensions = Reader(packet[1:]), {}
         version = reader.u32()
@@ -97,7 +97,7 @@ class Wire:
         self._last_request = (self._last_request + 1) & 0xFFFFFFFF
         request = self._last_request
         self._expected[request] = None
-        self._send_packet(b"".join((struct.pack(">BI", kind, request), *fields)))
+        self._send_packet(b"".join((struct.pack(">IBI", 5 + sum(map(len, fields)), kind, request), *fields)))
         return request
 
     def receive(self, request: int) -> Reply:
@@ -124,9 +124,9 @@ class Wire:
         return unpack(self.ask(kind, *fields), expected)
 
     def _send_packet(self, packet: bytes) -> None:
-        view = memoryview(struct.pack(">I", len(packet)) + packet)
+        view = memoryview(packet)
         while view:
-            with self._watchdog.waiting():
+            with self._watchdog.waiting:
                 sent = self._channel.send(view)
             if sent <= 0:
                 raise Broken("the server closed the channel")
@@ -144,15 +144,15 @@ class Wire:
         else:
             raise Broken(f"the server answered request {request}, which was not asked")
 
-    def _receive_packet(self) -> bytes:
+    def _receive_packet(self) -> memoryview:
         size = int.from_bytes(self._take(4), "big")
         if not 0 < size <= _LARGEST_PACKET:
             raise Broken("what the server sent is not SFTP (is something printed at login?)")
-        return self._take(size)
+        return memoryview(self._take(size))
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            with self._watchdog.waiting():
+            with self._watchdog.waiting:
                 piece = self._channel.recv(_RECEIVE_BYTES)
             if not piece:
                 raise Broken("the server closed the channel")
