@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from typing import Any
@@ -164,13 +165,13 @@ def test_the_settings_of_the_server_do_not_matter(shop: Database) -> None:
     try:
         rows = shop.values(
             "select '1 day'::interval, array[0.12345679::float4], array['2026-11-22'::date], array['\\x01'::bytea], :s as s,"
-            " current_setting('TimeZone'), now()::text like '%+09'",
+            " 'c\\d', current_setting('TimeZone'), now()::text like '%+09'",
             {"s": "a\\b"},
             timezone="Asia/Seoul",
         )
     finally:
         shop.execute(*(f"alter role {role} reset {key}" for key in settings))
-    assert rows == [("P1D", "[0.12345679]", '["2026-11-22"]', '["\\\\x01"]', "a\\b", "Asia/Seoul", True)]
+    assert rows == [("P1D", "[0.12345679]", '["2026-11-22"]', '["\\\\x01"]', "a\\b", "c\\d", "Asia/Seoul", True)]
 
 
 def test_parameters_have_types(shop: Database) -> None:
@@ -265,3 +266,14 @@ def test_text_that_is_not_utf8_is_an_error(shop: Database) -> None:
     url = shop.url.replace("/postgres?", "/raw?")
     with pytest.raises(QueryError, match="0xff"):
         shop.read("select convert_from('\\xff', 'SQL_ASCII') as s", url=url)
+
+
+def test_leaving_early_ends_a_query_that_has_fallen_asleep(shop: Database) -> None:
+    text = "select repeat('x', 1000), pg_sleep(case when i > 20000 then 60 else 0 end) from generate_series(1, 30000) i"
+    with shop.source().read(Query(text=text, parameters={})) as rows:
+        assert next(iter(rows)).num_rows > 0
+    asleep = "select 1 from pg_stat_activity where application_name = 'batchxfer'"
+    deadline = time.monotonic() + 10
+    while shop.execute(asleep):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
