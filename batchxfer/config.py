@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from batchxfer import calendars, paths, urls
-from batchxfer.definitions import UTC, Config, EndpointOptions, FormatOptions, Job, Table
+from batchxfer.definitions import Config, EndpointOptions, FormatOptions, Job, Table
 from batchxfer.errors import ConfigError
+from batchxfer.fields import UTC
 from batchxfer.format_checks import check_format
 from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dialect_of
 from batchxfer.slots import Timetable

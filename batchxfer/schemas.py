@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from batchxfer.config import OptionModels
-from batchxfer.definitions import Config, DateOffset, Job, PullJob
+from batchxfer.definitions import Config, Job, PullJob
+from batchxfer.fields import DateOffset
 from batchxfer.quantities import format_duration
 
 DRAFT = "http://json-schema.org/draft-07/schema#"

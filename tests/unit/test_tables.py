@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from batchxfer.definitions import SecretRef, SomeDuration, Table
+from batchxfer.definitions import SecretRef, Table
+from batchxfer.fields import SomeDuration
 from batchxfer.tables import Findings, read
 
 
