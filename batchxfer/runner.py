@@ -235,7 +235,13 @@ class Runner:
         used = {found.name for found in sql.find_parameters(definition.query)}
         query = Query(text=definition.query, parameters={k: v for k, v in parameters.items() if k in used})
         with source.read(query) as rows:
-            encoder = Encoder(definition.format, self._adapters.codec, rows.columns, self._facts(run, definition))
+            encoder = Encoder(
+                definition.format,
+                self._adapters.codec,
+                rows.columns,
+                self._facts(run, definition),
+                naive_zone=self._project.config.databases[definition.database].timezone,
+            )
             return spool.build(
                 path,
                 rows,
