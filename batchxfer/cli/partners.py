@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,6 +110,7 @@ def hostkey(
 
     Does not log in. Whoever answers sends the keys: compare them with what the partner tells you by another way.
     """
+    from batchxfer.cli.probing import without_retry
     from batchxfer.wiring import adapter
 
     output = context_of(context, config, as_json).output
@@ -116,7 +118,8 @@ def hostkey(
     try:
         keys: list[tuple[str, str]] = adapter("endpoints", "sftp").scan_host_keys(name, port, CONNECT_SECONDS)
     except AttemptError as error:
-        # Nothing waits for a retry here: the command did not do what it was asked to.
+        # Nothing is tried again here: the command did not do what it was asked to.
+        error.hint = without_retry(error.hint)
         output.error(error)
         return ExitCode.FAILED
     if output.as_json:
@@ -137,14 +140,18 @@ def hostkey(
 CONNECT_SECONDS = 15.0
 
 
+_ADDRESS = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[^\s:\[\]/@]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+)
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%\w+)?", re.ASCII)
+
+
 def _host_and_port(text: str) -> tuple[str, int]:
     """`host`, `host:port`, `[::1]:port`, `::1`."""
-    name, port = text, str(SSH_PORT)
-    if text.startswith("["):
-        name, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
-    elif text.count(":") == 1:
-        name, _, port = text.partition(":")
-    if not name or not port.isascii() or not port.isdigit() or not 0 < int(port) <= HIGHEST_PORT:
+    if _BARE_IPV6.fullmatch(text):
+        return text, SSH_PORT
+    match = _ADDRESS.fullmatch(text)
+    port = int(match["port"] or SSH_PORT) if match else 0
+    if match is None or not 0 < port <= HIGHEST_PORT:
         raise UsageError(f"{text!r} is not a host", hint="write HOST, HOST:PORT or [IPV6]:PORT")
-    return name, int(port)
+    return match["ipv6"] or match["name"], port
