@@ -6,12 +6,12 @@ import time
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
 
 from batchxfer.databases._mysql import constant_offset
-from batchxfer.definitions import ZoneInfo
 from batchxfer.errors import CredentialError, NotSupported, PermanentError, QueryError, UnwritableValue
 from batchxfer.ports import Query
 from tests.databases import Database

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -19,7 +20,7 @@ from batchxfer.databases import _canonical as canonical
 from batchxfer.databases import sqlalchemy as adapter
 from batchxfer.databases._backend import Backend
 from batchxfer.databases._mysql import MysqlBackend
-from batchxfer.definitions import DatabaseOptions, ZoneInfo
+from batchxfer.definitions import DatabaseOptions
 from batchxfer.errors import DatabaseUnavailable, NotSupported, QueryError, UnwritableValue
 from batchxfer.model import TypeName
 from batchxfer.ports import Query
