@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from batchxfer import paths
 from batchxfer.config import Project
-from batchxfer.definitions import EndpointOptions, Job
+from batchxfer.definitions import EndpointOptions, FileOptions, Job
 from batchxfer.families import slot_facts
 from batchxfer.model import Due, FileRole, ParameterValue
 from batchxfer.ports import PlannedDelivery
@@ -51,11 +51,17 @@ def _files(job: Job, path: str) -> list[tuple[FileRole, str]]:
     return files
 
 
-def given_folders(options: EndpointOptions, path_template: str) -> int | None:
-    """How many leading folders of a path must be there already; None where no folder is ever created."""
-    if options.create_folders == "none":
-        return None
-    if options.create_folders == "all":
-        return 0
-    fixed = paths.fixed_folder(paths.parse_path(path_template))
-    return len(fixed.split("/")) if fixed else 0
+def given_folders(options: EndpointOptions, file: FileOptions) -> dict[FileRole, int | None]:
+    """How many leading folders of each file's path must be there already; None where no folder is ever created."""
+    if options.create_folders != "dated":
+        return dict.fromkeys(FileRole, None if options.create_folders == "none" else 0)
+    data = paths.parse_path(file.path)
+    given: dict[FileRole, int | None] = {FileRole.DATA: _depth(paths.fixed_folder(data))}
+    for role, template in ((FileRole.CHECKSUM, file.checksum_file), (FileRole.DONE, file.done_file)):
+        if template is not None:
+            given[role] = _depth(paths.fixed_folder(paths.parse_sidecar(template), within=data))
+    return given
+
+
+def _depth(folder: str) -> int:
+    return len(folder.split("/")) if folder else 0

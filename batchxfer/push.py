@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -52,14 +52,14 @@ class Agreement:
     """What was agreed with this endpoint.
 
     `verify` is size, readback or reply; `temp_name` a template of `{name}` and `{attempt}`; `given_folders` the number of
-    leading folders of a path that are never created (None: create none).
+    leading folders of each file's path that are never created (None: create none; absent: create all).
     """
 
     endpoint: str
     policy: Policy
     verify: str = "size"
     temp_name: str = ".{name}.{attempt}.part"
-    given_folders: int | None = 0
+    given_folders: Mapping[FileRole, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +283,7 @@ class Publisher:
             )
 
     def _make_folders(self, path: str) -> bool:
-        given = self._agreement.given_folders
+        given = self._agreement.given_folders.get(self._file.role, 0)
         folders = path.split("/")[:-1]
         if given is None or len(folders) <= given:
             return False

@@ -363,7 +363,7 @@ class Runner:
             ),
             verify=file.verify,
             temp_name=options.temp_name,
-            given_folders=naming.given_folders(options, file.path),
+            given_folders=naming.given_folders(options, file),
         )
 
     # what came of it

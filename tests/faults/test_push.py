@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchxfer.errors import ForeignFile, HeldError, NetworkError, ServerError, Vanished
+from batchxfer.errors import FolderMissing, ForeignFile, HeldError, NetworkError, ServerError, Vanished
 from batchxfer.model import Artifact, Delivery, DeliveryFile, DeliveryStatus, FileRole, FileStatus
 from batchxfer.push import Agreement, deliver
 from batchxfer.resolve import Policy
@@ -226,3 +226,52 @@ def test_an_empty_result_is_sent_as_an_empty_file(artifact):
     record, partner = Record(), Partner()
     attempt(record, partner, empty, Agreement(endpoint="bank", policy=Policy()), 1)
     assert partner.files[DATA] == b""
+
+
+class HasFolders(MemorySession):
+    """A server on which only these folders exist, and those that are made."""
+
+    def __init__(self, partner, *folders):
+        super().__init__(partner)
+        self.folders = {"", *folders}
+        self.made = []
+
+    def upload(self, path, content, **options):
+        if path.rpartition("/")[0] not in self.folders:
+            raise FolderMissing(f"{path}: no such folder")
+        return super().upload(path, content, **options)
+
+    def make_folder(self, path):
+        if path.rpartition("/")[0] not in self.folders:
+            raise FolderMissing(f"{path}: no such folder")
+        self.folders.add(path)
+        self.made.append(path)
+
+
+def deliver_dated(session, artifact, given):
+    path = "out/2026/11/orders.psv"
+    files = (DeliveryFile(role=FileRole.DATA, path=path),)
+    record = Record()
+    record.delivery = replace(record.delivery, path=path, files=files)
+    agreement = Agreement(endpoint="bank", policy=Policy(), given_folders={FileRole.DATA: given})
+    return deliver(session, record.delivery, artifact, agreement, record, attempt="T1")
+
+
+def test_dated_folders_are_made_below_the_fixed_part(artifact):
+    session = HasFolders(Partner(), "out")
+    deliver_dated(session, artifact, 1)
+    assert session.made == ["out/2026", "out/2026/11"]
+
+
+def test_a_typing_error_in_the_fixed_part_delivers_to_nowhere(artifact):
+    session = HasFolders(Partner())
+    with pytest.raises(FolderMissing):
+        deliver_dated(session, artifact, 1)
+    assert session.made == []
+
+
+def test_where_no_folder_may_be_made_a_missing_one_is_an_error(artifact):
+    session = HasFolders(Partner(), "out")
+    with pytest.raises(FolderMissing):
+        deliver_dated(session, artifact, None)
+    assert session.made == []
