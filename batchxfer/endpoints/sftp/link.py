@@ -22,6 +22,8 @@ from batchxfer.endpoints.sftp.hostkeys import HostKey
 
 LOG_NAME = "batchxfer.endpoints.sftp.paramiko"
 _NEVER = 7 * 24 * 3600.0
+# How much is in flight is bounded by the reads that were asked for; a window far above that is seldom adjusted.
+_WINDOW_BYTES = 16 * 1024 * 1024
 
 
 def _quiet_log() -> str:
@@ -132,7 +134,7 @@ class Link:
 
     def open_channel(self) -> paramiko.Channel:
         """A channel with the sftp subsystem."""
-        channel = self.transport.open_session(timeout=_NEVER)
+        channel = self.transport.open_session(window_size=_WINDOW_BYTES, timeout=_NEVER)
         if channel is None:
             raise Broken("the server closed the connection")
         channel.invoke_subsystem("sftp")
