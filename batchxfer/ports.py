@@ -57,7 +57,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A query with `:name` parameters, and a value for each name that it uses."""
+    """A query with `:name` parameters, and a value for each name that it uses; other values are ignored."""
 
     text: str
     parameters: Mapping[str, ParameterValue]

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from batchxfer import naming, push, retry, slots, snapshots, spool, sql
+from batchxfer import naming, push, retry, slots, snapshots, spool
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import EndpointOptions, FormatOptions, Job
@@ -232,8 +232,7 @@ class Runner:
         definition = self._definition(run)
         source = self._adapters.source(definition.database)
         parameters = naming.query_parameters(run.job, run.due, run.parameters)
-        used = {found.name for found in sql.find_parameters(definition.query)}
-        query = Query(text=definition.query, parameters={k: v for k, v in parameters.items() if k in used})
+        query = Query(text=definition.query, parameters=parameters)
         with source.read(query) as rows:
             encoder = Encoder(
                 definition.format,
