@@ -36,15 +36,14 @@ def draw(
 ) -> None:
     """Print a table on stdout. Columns in `right` are aligned to the right.
 
-    Where a terminal is narrow, the `expendable` columns go, one by one, and then the last one is cut.
+    Where a terminal is narrow, the `expendable` columns go, one by one; then the last one is cut, then the widest one.
     """
     columns = [[Cell(title, "bold"), *(_cell(row[number]) for row in rows)] for number, title in enumerate(header)]
     if is_terminal(sys.stdout):
         columns = _fitting(columns, expendable, shutil.get_terminal_size().columns)
     widths = [max(_width(cell.text) for cell in column) for column in columns]
     if is_terminal(sys.stdout):
-        room = shutil.get_terminal_size().columns - sum(width + len(GAP) for width in widths[:-1])
-        widths[-1] = min(widths[-1], max(room, NARROWEST))
+        widths = _cut(widths, shutil.get_terminal_size().columns)
     for line in zip(*columns, strict=True):
         fitted = [
             _fit(cell, width, column[0].text in right, output)
@@ -60,6 +59,15 @@ def _fitting(columns: list[list[Cell]], expendable: Sequence[str], room: int) ->
             break
         columns = [column for column in columns if column[0].text != title]
     return columns
+
+
+def _cut(widths: list[int], room: int) -> list[int]:
+    """Widths that fit: the last column gives way first, then the widest of the others."""
+    widths = list(widths)
+    for number in (len(widths) - 1, widths.index(max(widths[:-1], default=0))):
+        excess = sum(widths) + len(GAP) * (len(widths) - 1) - room
+        widths[number] = max(widths[number] - max(excess, 0), min(widths[number], NARROWEST))
+    return widths
 
 
 def _cell(value: str | Cell) -> Cell:

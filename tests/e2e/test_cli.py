@@ -39,9 +39,9 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
 def test_help_names_every_command_and_each_explains_itself(project: Project) -> None:
     shown = project.process("--help")
     assert shown.code == 0
-    lines = [line.split() for line in shown.out.splitlines()]
-    assert [words[0] for words in lines if words and words[0] in COMMANDS] == COMMANDS
-    assert "..." not in shown.out.partition("Commands:")[2], "a first sentence is cut at 80 columns"
+    listed = shown.out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert {line.split()[0] for line in listed} >= set(COMMANDS)
+    assert not [line for line in listed if line.endswith("...")], "a first sentence is cut at 80 columns"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -68,7 +68,7 @@ def test_no_command_at_all_shows_the_help_as_wrong_usage(project: Project) -> No
     ("words", "message"),
     [
         (["frobnicate"], "no such command 'frobnicate'"),
-        (["run"], "missing argument 'JOB'"),
+        (["show"], "missing argument 'RUN'"),
         (["run", "daily", "--frob"], "no such option: --frob"),
         (["runs", "--limit", "many"], "invalid value for '--limit'"),
         (["runs", "--status", "lost"], "invalid value for '--status': 'lost' is not one of"),
