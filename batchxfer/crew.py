@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from batchxfer.errors import BatchxferError, BusyError, OwnershipLost, PermanentError
@@ -20,25 +20,40 @@ log = logging.getLogger("batchxfer")
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A run that the crew is done with; `run` is None where another worker had it, or the ledger was out of reach."""
+    """A run that the crew is done with; `run` is None where it was not ours to do, or the ledger was out of reach."""
 
+    id: str
     job: str
     run: Run | None
     error: BatchxferError | None = None
 
 
+@dataclass(frozen=True)
+class _Flight:
+    thread: threading.Thread
+    job: str
+    endpoints: tuple[str, ...]
+
+
+StillDue = Callable[[str, str], bool]
+"""Whether a claimed run of a job is the one to start, now that nobody else can claim it: job, run."""
+
+
 class Crew:
     """Threads for `workers` runs at a time. `on_ended` is called, in any thread, whenever one has ended."""
 
-    def __init__(self, workers: int, ledger: Ledger, worker: Worker, on_ended: Callable[[], None]) -> None:
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="run")
+    def __init__(
+        self, workers: int, ledger: Ledger, worker: Worker, still_due: StillDue, on_ended: Callable[[], None]
+    ) -> None:
         self._workers = workers
         self._ledger = ledger
         self._worker = worker
+        self._still_due = still_due
         self._on_ended = on_ended
         self._guard = threading.Lock()
-        self._flights: dict[str, tuple[Future[None], OpenRun, tuple[str, ...]]] = {}
+        self._flights: dict[str, _Flight] = {}
         self._ended: list[Ended] = []
+        self._closed = False
 
     @property
     def busy(self) -> int:
@@ -48,13 +63,17 @@ class Crew:
     def offer(self, run: OpenRun, endpoints: tuple[str, ...], limit: Callable[[str], int], runner: Runner) -> bool:
         """Start the run where there is room, for it and at each of its `endpoints`; whether it was started."""
         with self._guard:
-            at_work = Counter(name for _, _, names in self._flights.values() for name in names)
-            if len(self._flights) >= self._workers or any(at_work[name] >= limit(name) for name in endpoints):
+            at_work = Counter(name for flight in self._flights.values() for name in flight.endpoints)
+            if self._closed or len(self._flights) >= self._workers:
                 return False
-            if any(flight.job == run.job for _, flight, _ in self._flights.values()):
+            if any(at_work[name] >= limit(name) for name in endpoints):
                 return False
-            future = self._threads.submit(self._fly, run, runner)
-            self._flights[run.id] = (future, run, endpoints)
+            if any(flight.job == run.job for flight in self._flights.values()):
+                return False
+            # A daemon thread: what hangs in a driver must not keep the process from ending.
+            thread = threading.Thread(target=self._fly, args=(run, runner), name=f"run-{run.id}", daemon=True)
+            self._flights[run.id] = _Flight(thread, run.job, endpoints)
+            thread.start()
             return True
 
     def ended(self) -> list[Ended]:
@@ -63,31 +82,36 @@ class Crew:
             ended, self._ended = self._ended, []
             return ended
 
-    def wait(self, seconds: float | None) -> bool:
-        """Wait until all have ended, at most so long; whether they have."""
+    def wait(self, until: float) -> bool:
+        """Wait until all have ended, at most until `time.monotonic()` is `until`; whether they have."""
         with self._guard:
-            futures = [future for future, _, _ in self._flights.values()]
-        return not wait(futures, timeout=seconds).not_done
+            threads = [flight.thread for flight in self._flights.values()]
+        for thread in threads:
+            thread.join(max(until - time.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in threads)
 
     def close(self) -> None:
         """Start nothing more, and do not wait."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._guard:
+            self._closed = True
 
     def _fly(self, run: OpenRun, runner: Runner) -> None:
-        try:
-            ended = carry_out(run, self._ledger, self._worker, runner)
-        finally:
-            with self._guard:
-                self._flights.pop(run.id, None)
+        ended = carry_out(run, self._ledger, self._worker, self._still_due, runner)
         with self._guard:
+            self._flights.pop(run.id, None)
             self._ended.append(ended)
         self._on_ended()
 
 
-def carry_out(run: OpenRun, ledger: Ledger, worker: Worker, runner: Runner) -> Ended:
+def carry_out(run: OpenRun, ledger: Ledger, worker: Worker, still_due: StillDue, runner: Runner) -> Ended:
     """Claim the run and execute it. Whatever goes wrong is in the ledger, or in the log where that cannot be reached."""
+    about = {"run": run.id, "job": run.job, "slot": run.slot}
     try:
         with worker.claimed(run.id) as claim:
+            # Since it was found another node, or a person, may have done it, or begun an earlier one.
+            if not still_due(run.job, run.id):
+                return Ended(id=run.id, job=run.job, run=None)
+            log.info("%s begins: due %s", run.job, run.slot.isoformat(), extra={"action": "begun", **about})
             try:
                 runner.execute(claim, ledger.find_run(run.id))
             except BatchxferError:
@@ -95,13 +119,32 @@ def carry_out(run: OpenRun, ledger: Ledger, worker: Worker, runner: Runner) -> E
             except Exception as exc:
                 log.exception("run %s ended with an error that nobody foresaw", run.id, extra={"action": "fault"})
                 runner.stop(claim, ledger.find_run(run.id), _unforeseen(exc))
-        return Ended(job=run.job, run=ledger.find_run(run.id))
+        done = ledger.find_run(run.id)
     except (BusyError, OwnershipLost) as error:
-        log.info("%s", error.message, extra={"action": "busy", "run": run.id, "job": run.job})
-        return Ended(job=run.job, run=None, error=error)
+        log.info("%s", error.message, extra={"action": "busy", **about})
+        return Ended(id=run.id, job=run.job, run=None, error=error)
     except BatchxferError as error:
-        log.error("run %s: %s", run.id, error.message, extra={"action": "run-failed", "run": run.id, "job": run.job})
-        return Ended(job=run.job, run=None, error=error)
+        log.error("run %s: %s", run.id, error.message, extra={"action": "run-failed", **about})
+        return Ended(id=run.id, job=run.job, run=None, error=error)
+    except Exception as exc:
+        log.exception("run %s ended with an error that nobody foresaw", run.id, extra={"action": "fault", **about})
+        return Ended(id=run.id, job=run.job, run=None, error=_unforeseen(exc))
+    _log_end(done)
+    return Ended(id=run.id, job=run.job, run=done)
+
+
+def _log_end(run: Run) -> None:
+    level = logging.INFO if run.status in ("delivered", "excluded", "pending", "running") else logging.WARNING
+    about = {"run": run.id, "job": run.job, "slot": run.due.slot, "retry_at": run.retry_at}
+    text = f"{run.job} is {run.status}: due {run.due.slot.isoformat()}"
+    if run.artifact is not None:
+        about |= {"rows": run.artifact.rows, "bytes": run.artifact.bytes, "sha256": run.artifact.sha256}
+        text += f", {run.artifact.rows:,} rows"
+    if run.retry_at is not None:
+        text += f"; tried again at {run.retry_at.isoformat()}"
+    if run.reason:
+        text += f"; {run.reason}"
+    log.log(level, "%s", text, extra={"action": str(run.status), "reason": run.reason, **about})
 
 
 def _unforeseen(exc: Exception) -> PermanentError:

@@ -7,19 +7,22 @@ beside it, since a wall clock that steps back would keep APScheduler waiting.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from batchxfer.config import Project
 from batchxfer.crew import Crew, Ended
-from batchxfer.errors import BatchxferError, ConfigError
+from batchxfer.errors import BatchxferError, ConfigError, UsageError
 from batchxfer.model import OpenRun
 from batchxfer.notify import Notifier
+from batchxfer.pruning import prune
 from batchxfer.systemd import ServiceManager
 from batchxfer.ticking import Ticker
 from batchxfer.wiring import Workplace
@@ -28,49 +31,75 @@ log = logging.getLogger("batchxfer")
 
 TICK_SECONDS = 15.0
 LAST_SECONDS = 5.0
+PRUNE_SECONDS = 6 * 3600.0
+
+
+class Bell:
+    """Wakes one thread. It may be rung in a signal handler: unlike threading.Event's, its lock cannot be held by the very
+    thread that the handler interrupts."""
+
+    def __init__(self) -> None:
+        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def ring(self) -> None:
+        self._rings.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it rings, or rang since the last wait, and at most so long."""
+        with suppress(queue.Empty):
+            self._rings.get(timeout=seconds)
+            while True:
+                self._rings.get_nowait()
 
 
 @dataclass
 class Wishes:
     """What signals ask of the daemon; `bell` wakes it."""
 
-    bell: threading.Event = field(default_factory=threading.Event)
+    bell: Bell = field(default_factory=Bell)
     stop: bool = False
     reload: bool = False
 
     def ask_to_stop(self) -> None:
         self.stop = True
-        self.bell.set()
+        self.bell.ring()
 
     def ask_to_reload(self) -> None:
         self.reload = True
-        self.bell.set()
+        self.bell.ring()
 
 
 class Shift:
     """One project at work on one ledger: what is queued, what the crew does. Used by one thread."""
 
-    def __init__(self, workplace: Workplace, bell: threading.Event, only: Collection[str] | None = None) -> None:
+    def __init__(self, workplace: Workplace, bell: Bell, only: Collection[str] | None = None) -> None:
         self.workplace = workplace
-        self._only = only
         self._ticker = Ticker(workplace.project, workplace.ledger, only)
-        self._crew = Crew(workplace.project.config.workers, workplace.ledger, workplace.worker, bell.set)
+        workers = workplace.project.config.workers
+        self._crew = Crew(workers, workplace.ledger, workplace.worker, self._ticker.still_due, bell.ring)
         self._queue: deque[OpenRun] = deque()
-        self._next_at: datetime | None = None
+        self._rings_at: float | None = None
 
     @property
     def busy(self) -> bool:
         return self._crew.busy > 0
 
     @property
-    def next_at(self) -> datetime | None:
-        """When there may be something to do again."""
-        return self._next_at
+    def rings_at(self) -> float | None:
+        """When there may be something new to do, on time.monotonic()'s clock."""
+        return self._rings_at
 
     def tick(self) -> None:
         found = self._ticker.tick()
         self._queue = deque(found.runs)
-        self._next_at = found.next_at
+        self._rings_at = None
+        self._look_again(found.at, found.next_at)
+
+    def _look_again(self, now: datetime, at: datetime | None) -> None:
+        """The ledger's clock may be another machine's: what counts is how long it is until then."""
+        if at is not None:
+            then = time.monotonic() + (at - now).total_seconds()
+            self._rings_at = then if self._rings_at is None else min(self._rings_at, then)
 
     def start(self) -> None:
         """Start what is queued and has room."""
@@ -90,47 +119,63 @@ class Shift:
     def collect(self) -> list[Ended]:
         """What has ended since; the next run of each of those jobs is queued."""
         ended = self._crew.ended()
+        # What could not be begun is not begun again at once: the next tick does.
+        fruitless = {each.id for each in ended if each.run is None}
         for job in dict.fromkeys(each.job for each in ended):
             found = self._ticker.next_of(job)
             self._queue = deque(run for run in self._queue if run.job != job)
-            self._queue.extend(found.runs)
-            if found.next_at is not None:
-                self._next_at = min(self._next_at or found.next_at, found.next_at)
+            self._queue.extend(run for run in found.runs if run.id not in fruitless)
+            self._look_again(found.at, found.next_at)
         return ended
 
-    def drain(self, grace_seconds: float) -> None:
-        """Start nothing more; let what runs end, and hand back what does not end in time."""
+    def close(self) -> None:
+        """Start nothing more."""
         self._crew.close()
-        if self._crew.wait(grace_seconds):
-            return
-        handed = self.workplace.worker.hand_back()
-        log.warning("%d runs are handed back to be done later", handed, extra={"action": "handed-back"})
+        self._queue.clear()
+
+    def drain(self, until: float) -> bool:
+        """Let what runs end until then (time.monotonic()), and hand back what does not; whether all threads have ended."""
+        self.close()
+        ended = self._crew.wait(until)
+        if not ended:
+            handed = self.workplace.worker.hand_back()
+            log.warning("%d runs are handed back, to be done later", handed, extra={"action": "handed-back"})
         self.workplace.connections.close()
-        self._crew.wait(LAST_SECONDS)
+        return ended or self._crew.wait(time.monotonic() + LAST_SECONDS)
 
 
 def run_due(workplace: Workplace, only: Collection[str] | None = None) -> list[Ended]:
     """One tick without a daemon: plan, run what is due and what is to be tried again, and return when nothing is left that
     could be done now."""
-    bell = threading.Event()
+    bell = Bell()
     shift = Shift(workplace, bell, only)
     ended: list[Ended] = []
     try:
         shift.tick()
         while True:
-            bell.clear()
             ended += shift.collect()
             shift.start()
-            if not shift.busy:
-                last = shift.collect()
-                ended += last
-                if not last:
-                    return ended
-            else:
+            if shift.busy:
                 bell.wait(TICK_SECONDS)
+            elif last := shift.collect():
+                ended += last
+            else:
+                return ended
     except BaseException:
-        shift.drain(0.0)
+        shift.drain(time.monotonic())
         raise
+    finally:
+        tell(Notifier(workplace.project, workplace.ledger))
+
+
+def tell(notifier: Notifier) -> None:
+    """Tell what is to be told; where that fails it is told later."""
+    try:
+        notifier.tell()
+    except BatchxferError as error:
+        log.error("notices wait: %s", error.message, extra={"action": "notify-failed"})
+    except Exception:
+        log.exception("notices wait", extra={"action": "notify-failed"})
 
 
 class Daemon:
@@ -152,14 +197,16 @@ class Daemon:
         self._grace_seconds = grace_seconds
         self._ledger = workplace.ledger
         self._retired: list[Shift] = []
-        self._notifying = threading.Event()
+        self._ticked_at: float | None = None
+        self._chores = threading.Event()
         self._ending = threading.Event()
 
-    def serve(self) -> None:
-        """Work until `wishes.stop`. Raises BusyError where another daemon has the ledger."""
+    def serve(self) -> bool:
+        """Work until `wishes.stop`; whether everything had ended then. Raises BusyError where another daemon has the
+        ledger."""
         self._ledger.serve()
-        teller = threading.Thread(target=self._tell, name="notify", daemon=True)
-        teller.start()
+        housekeeper = threading.Thread(target=self._keep_house, name="chores", daemon=True)
+        housekeeper.start()
         scheduler = self._scheduler()
         scheduler.start()
         self._log_start()
@@ -171,42 +218,65 @@ class Daemon:
             self._manager.stopping()
             scheduler.shutdown(wait=False)
             log.info("ending: nothing more is started", extra={"action": "stopping"})
-            for shift in [*self._retired, self._shift]:
-                shift.drain(self._grace_seconds)
+            ended = self._drain()
             self._ending.set()
-            self._notifying.set()
-            teller.join(timeout=LAST_SECONDS)
+            self._chores.set()
+            housekeeper.join(timeout=LAST_SECONDS)
+        log.info("ended", extra={"action": "stopped"})
+        return ended
+
+    def _drain(self) -> bool:
+        shifts = [*self._retired, self._shift]
+        for shift in shifts:
+            shift.close()
+        until = time.monotonic() + self._grace_seconds
+        drained = [shift.drain(until) for shift in shifts]
+        return all(drained)
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
         log.info("serving %d jobs of %s", len(project.jobs), project.path, extra={"action": "serving"})
 
     def _round(self, scheduler: Any) -> None:
-        self._wishes.bell.clear()
         if self._wishes.reload:
             self._wishes.reload = False
             self._reload()
         try:
             self._work()
-            self._arm(scheduler, self._shift.next_at)
         except BatchxferError as error:
+            self._ticked_at = time.monotonic()
             log.error("%s; tried again in %.0f s", error.message, TICK_SECONDS, extra={"action": "tick-failed"})
+        except Exception:
+            # A daemon that ends because of one job ends all of them.
+            self._ticked_at = time.monotonic()
+            log.exception("a tick failed; tried again in %.0f s", TICK_SECONDS, extra={"action": "tick-failed"})
+        self._arm(scheduler, self._shift.rings_at)
         self._manager.alive()
-        self._notifying.set()
+        self._chores.set()
         self._wishes.bell.wait(TICK_SECONDS)
 
     def _work(self) -> None:
         self._dismiss()
         self._shift.collect()
-        self._shift.tick()
+        if self._is_time():
+            self._shift.tick()
+            self._ticked_at = time.monotonic()
         self._shift.start()
         self._shift.workplace.connections.close_idle()
+
+    def _is_time(self) -> bool:
+        """Whether a tick is due; between two ticks what ends only makes room for what waits."""
+        if self._ticked_at is None:
+            return True
+        at = self._ticked_at + TICK_SECONDS
+        return time.monotonic() >= min(at, self._shift.rings_at or at)
 
     def _dismiss(self) -> None:
         """Let go of the shifts of earlier configurations that have ended."""
         for shift in [shift for shift in self._retired if not shift.busy]:
             shift.workplace.connections.close()
             self._retired.remove(shift)
+            self._ticked_at = None
 
     # waking
 
@@ -216,19 +286,17 @@ class Daemon:
         from apscheduler.schedulers.background import BackgroundScheduler
 
         scheduler = BackgroundScheduler(timezone="UTC")
-        scheduler.add_job(self._wishes.bell.set, "interval", seconds=TICK_SECONDS, id="tick", coalesce=True)
+        scheduler.add_job(self._wishes.bell.ring, "interval", seconds=TICK_SECONDS, id="tick", coalesce=True)
         return scheduler
 
-    def _arm(self, scheduler: Any, instant: datetime | None) -> None:
-        if instant is not None:
-            scheduler.add_job(
-                self._wishes.bell.set,
-                "date",
-                run_date=instant,
-                id="next",
-                replace_existing=True,
-                misfire_grace_time=None,
-            )
+    def _arm(self, scheduler: Any, rings_at: float | None) -> None:
+        if rings_at is None:
+            return
+        left = timedelta(seconds=max(rings_at - time.monotonic(), 0.0))
+        instant = self._shift.workplace.clock.now() + left
+        scheduler.add_job(
+            self._wishes.bell.ring, "date", run_date=instant, id="next", replace_existing=True, misfire_grace_time=None
+        )
 
     # the rest
 
@@ -236,32 +304,53 @@ class Daemon:
         """Take up the configuration as it is now, where it is valid; what runs goes on as it was begun."""
         self._manager.reloading(time.monotonic_ns() // 1000)
         try:
-            project = self._load()
+            shift = self._renewed(self._load())
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem, extra={"action": "reload-refused"})
-            log.error(
-                "the configuration was not taken up: serving goes on as before", extra={"action": "reload-refused"}
-            )
+            self._say_refused()
+        except BatchxferError as error:
+            log.error("%s", error.message, extra={"action": "reload-refused"})
+            self._say_refused()
+        except Exception:
+            log.exception("the configuration could not be read", extra={"action": "reload-refused"})
+            self._say_refused()
         else:
+            self._shift.close()
             self._retired.append(self._shift)
-            self._shift = Shift(self._shift.workplace.renewed(project), self._wishes.bell)
-            log.info("the configuration was taken up: %d jobs", len(project.jobs), extra={"action": "reloaded"})
+            self._shift, self._ticked_at = shift, None
+            jobs = len(shift.workplace.project.jobs)
+            log.info("the configuration was taken up: %d jobs", jobs, extra={"action": "reloaded", "jobs": jobs})
         self._manager.ready("serving")
 
-    def _tell(self) -> None:
-        notifiers: dict[int, Notifier] = {}
+    def _renewed(self, project: Project) -> Shift:
+        before = self._shift.workplace.project
+        if (project.ledger_url, project.spool) != (before.ledger_url, before.spool):
+            raise UsageError("`ledger` or `spool` is another one now: that takes a restart")
+        return Shift(self._shift.workplace.renewed(project), self._wishes.bell)
+
+    def _say_refused(self) -> None:
+        log.error("the configuration was not taken up: serving goes on as before", extra={"action": "reload-refused"})
+
+    def _keep_house(self) -> None:
+        """Tell what is to be told, and now and then remove what is no longer needed. Apart from the rest: it may be slow."""
+        project, notifier, pruned_at = None, None, None
         while not self._ending.is_set():
-            self._notifying.wait()
-            self._notifying.clear()
-            project = self._shift.workplace.project
-            notifier = notifiers.get(id(project))
-            if notifier is None:
-                notifiers = {id(project): Notifier(project, self._ledger)}
-                notifier = notifiers[id(project)]
-            try:
-                notifier.tell()
-            except BatchxferError as error:
-                log.error("notices wait: %s", error.message, extra={"action": "notify-failed"})
-            except Exception:
-                log.exception("notices wait", extra={"action": "notify-failed"})
+            self._chores.wait()
+            self._chores.clear()
+            workplace = self._shift.workplace
+            if notifier is None or workplace.project is not project:
+                project, notifier = workplace.project, Notifier(workplace.project, self._ledger)
+            tell(notifier)
+            if pruned_at is None or time.monotonic() - pruned_at > PRUNE_SECONDS:
+                pruned_at = time.monotonic()
+                self._prune(workplace)
+
+    def _prune(self, workplace: Workplace) -> None:
+        try:
+            removed = prune(workplace.project, self._ledger, workplace.clock)
+        except BatchxferError as error:
+            log.error("pruning waits: %s", error.message, extra={"action": "prune-failed"})
+        else:
+            if removed.bytes:
+                log.info("%d old files removed", removed.count, extra={"action": "pruned", "bytes": removed.bytes})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from batchxfer import planner
 from batchxfer.config import Project
 from batchxfer.definitions import Job
 from batchxfer.dispatch import JobRules, Ready, ready
+from batchxfer.errors import BatchxferError
 from batchxfer.model import Mark, NoticeKind, OpenRun, Plan
 from batchxfer.planner import CatchUp
 from batchxfer.ports import Ledger
@@ -21,8 +22,9 @@ log = logging.getLogger("batchxfer")
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """What a tick found: the runs that may start now, and the next instant at which there may be something to do."""
+    """What a tick found at `at`, by the ledger's clock: the runs that may start now, and when to look again."""
 
+    at: datetime
     runs: tuple[OpenRun, ...]
     next_at: datetime | None
 
@@ -59,12 +61,18 @@ class Ticker:
         found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
         self._note_late(found, now)
         started = self._ready(found, now)
-        return Tick(runs=started.runs, next_at=self._next(started))
+        return Tick(at=now, runs=started.runs, next_at=self._next(started))
 
     def next_of(self, job: str) -> Tick:
         """What may start of one job, of which a run has just ended."""
-        started = self._ready(self._ledger.open_runs(job), self._ledger.now())
-        return Tick(runs=started.runs, next_at=started.next_at)
+        now = self._ledger.now()
+        started = self._ready(self._ledger.open_runs(job), now)
+        return Tick(at=now, runs=started.runs, next_at=started.next_at)
+
+    def still_due(self, job: str, run: str) -> bool:
+        """Whether `run`, which the caller has claimed, is the one of its job to start now. May be asked in any thread."""
+        found = [replace(each, running=False) if each.id == run else each for each in self._ledger.open_runs(job)]
+        return any(each.id == run for each in self._ready(found, self._ledger.now()).runs)
 
     def _ready(self, found: list[OpenRun], now: datetime) -> Ready:
         # Waiting for a refused login is the runner's: one of its deliveries makes the trial.
@@ -80,13 +88,24 @@ class Ticker:
     def _plan(self, now: datetime) -> None:
         marks = self._ledger.marks()
         for name, timetable in self._timetables.items():
-            mark, known = marks.get(name), self._known.get(name)
-            if mark is None:
-                mark = self._first_seen(name, timetable, now)
-            if known is None or known.mark != mark:
-                known = self._known[name] = self._look_ahead(timetable, mark)
-            if known.next_slot is not None and known.next_slot <= now:
-                self._plan_job(name, timetable, mark, now)
+            try:
+                self._plan_up_to(name, timetable, marks.get(name), now)
+            except BatchxferError:
+                raise
+            except Exception:
+                # One job's must not keep the others from being planned.
+                log.exception(
+                    "%s could not be planned, and is tried again", name, extra={"action": "fault", "job": name}
+                )
+
+    def _plan_up_to(self, name: str, timetable: Timetable, mark: Mark | None, now: datetime) -> None:
+        known = self._known.get(name)
+        if mark is None:
+            mark = self._first_seen(name, timetable, now)
+        if known is None or known.mark != mark:
+            known = self._known[name] = self._look_ahead(timetable, mark)
+        if known.next_slot is not None and known.next_slot <= now:
+            self._plan_job(name, timetable, mark, now)
 
     def _look_ahead(self, timetable: Timetable, mark: Mark) -> _Known:
         following = timetable.next(mark.planned_until, 1)

@@ -10,7 +10,7 @@ import typer
 
 from batchxfer.cli import completion, progress, project
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
-from batchxfer.cli.run import EXIT_CODES
+from batchxfer.cli.results import EXIT_CODES
 from batchxfer.cli.times import Zones
 from batchxfer.errors import UsageError
 from batchxfer.model import Run

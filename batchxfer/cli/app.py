@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from batchxfer.cli import again, checking, dueplan, housekeeping, partners, run, runs, starting, status
+from batchxfer.cli import (
+    again,
+    checking,
+    dueplan,
+    housekeeping,
+    partners,
+    pausing,
+    run,
+    runs,
+    serving,
+    starting,
+    status,
+)
 from batchxfer.cli.options import AsJson, Chosen, ConfigPath, Debug
 
 EPILOG = (
@@ -27,8 +39,9 @@ app = typer.Typer(
 COMMANDS = (
     *(starting.init, starting.demo),
     *(checking.check, partners.probe, partners.hostkey, dueplan.plan),
-    *(run.run, runs.runs, runs.show, status.status),
+    *(run.run, serving.serve, status.status, runs.runs, runs.show),
     *(again.retry, again.resend, again.rerun, again.release, again.accept, again.exclude),
+    *(pausing.pause, pausing.resume),
     *(housekeeping.prune, checking.schema),
 )
 for command in COMMANDS:

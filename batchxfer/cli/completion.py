@@ -29,6 +29,12 @@ def endpoints(context: typer.Context, incomplete: str) -> Iterator[str]:
         yield from _matching(_read(_config_path(context)).get("endpoints", {}), incomplete)
 
 
+def subjects(context: typer.Context, incomplete: str) -> Iterator[str]:
+    """What can be paused: jobs, and endpoints behind an @."""
+    yield from jobs(context, incomplete)
+    yield from (f"@{name}" for name in endpoints(context, incomplete.removeprefix("@")))
+
+
 def runs(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Ids of the newest runs, with what they are."""
     with contextlib.suppress(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from batchxfer.errors import BatchxferError, ErrorInfo, Problem
 
 if TYPE_CHECKING:
     from batchxfer.cli.times import Zones
-    from batchxfer.model import Artifact, Attempt, Delivery, Run
+    from batchxfer.model import Artifact, Attempt, Delivery, Pause, Run
 
 _WIDEST_INTEGER = 2**63
 
@@ -66,6 +66,16 @@ def run_document(run: Run, zones: Zones) -> Document:
         "artifact": _artifact(run.artifact),
         "deliveries": [_delivery(run, delivery, zones) for delivery in run.deliveries],
         "files": [],
+    }
+
+
+def pauses_document(pauses: Iterable[Pause]) -> Document:
+    """What is paused. `until` is null for a person's pause; after a refused login it is when the next one is tried."""
+    return {
+        "paused": [
+            {"subject": pause.subject, "why": pause.why, "since": instant(pause.since), "until": instant(pause.until)}
+            for pause in pauses
+        ]
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from batchxfer.cli import logs
 from batchxfer.cli.options import CONFIG_VARIABLE, Context
 from batchxfer.errors import LedgerError, UsageError
 
@@ -57,14 +58,9 @@ def opened_ledger(context: Context, project: Project, *, listener: Listener | No
 
 
 def _log_to_stderr() -> None:
-    """Warnings of the work as sentences on stderr."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger = logging.getLogger("batchxfer")
-    # Not added to: a process may carry out several commands, as the demo does.
-    logger.handlers = [handler]
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
+    """Warnings of the work on stderr; a command that logs more has said so before."""
+    if not logging.getLogger(logs.LOGGER).handlers:
+        logs.to_stderr(logging.WARNING)
 
 
 def known_job(project: Project, name: str) -> Job | PullJob:

@@ -1,9 +1,9 @@
-"""`run`: one slot of a job, or each slot of a time, as the daemon would."""
+"""`run`: one slot of a job, each slot of a time, or whatever is due; as the daemon would."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +11,9 @@ import typer
 
 from batchxfer.cli import completion, progress, project
 from batchxfer.cli.options import AsJson, ConfigPath, Context, context_of
+from batchxfer.cli.results import Result
 from batchxfer.cli.times import Zones, parse_time
-from batchxfer.errors import BatchxferError, BusyError, ExitCode, UsageError, worst
+from batchxfer.errors import BatchxferError, BusyError, UsageError
 from batchxfer.model import Due, ParameterValue, Run, RunStatus
 
 if TYPE_CHECKING:
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
     from batchxfer.slots import Timetable
     from batchxfer.wiring import Workplace
 
-EXIT_CODES: Mapping[RunStatus, ExitCode] = {
-    RunStatus.DELIVERED: ExitCode.DONE,
-    RunStatus.EXCLUDED: ExitCode.DONE,
-    RunStatus.SKIPPED: ExitCode.DONE,
-    RunStatus.RETRYING: ExitCode.RETRYING,
-    RunStatus.PENDING: ExitCode.RETRYING,
-    RunStatus.HELD: ExitCode.HELD,
-    RunStatus.FAILED: ExitCode.FAILED,
-    RunStatus.MISSING: ExitCode.FAILED,
-    RunStatus.RUNNING: ExitCode.BUSY,
-}
 SETTLED = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.SKIPPED})
 
 
@@ -45,24 +35,18 @@ class Wanted:
     wait: bool = False
 
 
-@dataclass(kw_only=True)
-class Result:
-    """What came of it: the runs in order, and the error that ended the series."""
-
-    runs: list[Run] = field(default_factory=list)
-    error: BatchxferError | None = None
-
-    @property
-    def exit_code(self) -> ExitCode:
-        codes = [EXIT_CODES[run.status] for run in self.runs]
-        return worst([*codes, self.error.exit_code] if self.error else codes)
-
-
 def run(
     context: typer.Context,
-    job: Annotated[
-        str, typer.Argument(metavar="JOB", help="The job's name: its file's.", autocompletion=completion.jobs)
-    ],
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JOB", help="The job's name: its file's.", autocompletion=completion.jobs),
+    ] = None,
+    due: Annotated[
+        bool,
+        typer.Option(
+            "--due", help="Whatever is due now or to be tried again, of all jobs or those named: for cron, Kubernetes."
+        ),
+    ] = False,
     slot: Annotated[
         str | None, typer.Option(metavar="TIME", help="The slot that is due then; default: the latest.")
     ] = None,
@@ -89,9 +73,16 @@ def run(
 
     The latest slot that is due, the one of --slot, or each in [--from, --to). A slot that was delivered is left alone:
     running it again is safe. A time without offset is in the job's zone. In a series a slot that fails does not stop the
-    later ones, unless the job's order is "strict".
+    later ones, unless the job's order is "strict". With --due: one tick of the daemon.
     """
     words = context_of(context, config, as_json)
+    if due:
+        from batchxfer.cli.due import run_due
+
+        if slot or from_ or to or param or dry_run or wait:
+            raise UsageError("--due takes nothing but the names of jobs", hint="it runs what the schedules say")
+        return run_due(words, jobs or [])
+    job = _one_name(jobs or [])
     loaded = project.load(words)
     wanted = _wanted(loaded, job, slot, from_, to, param or [], dry_run=dry_run, wait=wait)
     if dry_run:
@@ -100,6 +91,18 @@ def run(
         return build_only(words, loaded, wanted.job, wanted.dues, wanted.overrides)
     _warn_of_collisions(words, loaded, job)
     return _carry_out(words, loaded, wanted)
+
+
+def _one_name(jobs: Sequence[str]) -> str:
+    if not jobs:
+        raise UsageError(
+            "missing argument 'JOB'", hint="see: batchxfer run --help; what is due is run by: batchxfer run --due"
+        )
+    if len(jobs) > 1:
+        raise UsageError(
+            f"one job at a time, not {', '.join(jobs)}", hint="several are run by: batchxfer run --due JOB…"
+        )
+    return jobs[0]
 
 
 # --- what is wanted ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends the command in order (a run is given back), the second at once."""
+"""SIGINT and SIGTERM: the first ends the command in order (a run is given back), the second at once. SIGHUP is a daemon's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 HARD = b"\nstopped at once; the next command finds out what was done, and goes on from there\n"
@@ -45,6 +45,34 @@ def ends_gracefully() -> Iterator[None]:
     except KeyboardInterrupt as exc:
         # A driver that met the signal may have raised a plain one instead.
         raise Ended(asked[0] if asked else signal.SIGINT) from exc
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def asks(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[list[int]]:
+    """Inside, the first SIGTERM or SIGINT calls `stop`, a second one ends the process, and SIGHUP calls `reload`.
+
+    Yields the list to which the signal that stops is added. What is called runs between two steps of whatever the main
+    thread does, and so must take no lock.
+    """
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            reload()
+            return
+        if asked:
+            os.write(2, HARD)
+            os._exit(128 + number)
+        asked.append(number)
+        stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

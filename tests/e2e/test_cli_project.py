@@ -254,7 +254,7 @@ def completed(project: Project, line: str) -> list[str]:
 
 def test_a_tab_completes_commands_jobs_endpoints_and_runs(project: Project) -> None:
     run = project("run", "daily", "--slot", SLOT, "--json").run["run"]
-    assert completed(project, "batchxfer re") == ["retry", "resend", "rerun", "release"]
+    assert completed(project, "batchxfer re") == ["retry", "resend", "rerun", "release", "resume"]
     assert completed(project, "batchxfer run ") == ["by-hand", "daily"]
     assert completed(project, "batchxfer runs --job da") == ["daily"]
     assert completed(project, "batchxfer probe ") == ["out"]

@@ -1,0 +1,43 @@
+"""How things stand: what is paused, what is late. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+
+from batchxfer.model import Mark, Pause
+from batchxfer.slots import Timetable
+
+MOST_LOOKED_AT = 1000
+
+
+def pause_of(job: str, endpoints: Iterable[str], pauses: Mapping[str, Pause]) -> Pause | None:
+    """The person's pause for which nothing of the job starts: its own, or that of all the endpoints it still has to reach."""
+    if job in pauses:
+        return pauses[job]
+    found = [pauses.get(f"@{name}") for name in endpoints]
+    if not found or any(pause is None or pause.until is not None for pause in found):
+        return None
+    return found[0]
+
+
+def late_slot(
+    timetable: Timetable, mark: Mark | None, late_after: timedelta, now: datetime, settled: Callable[[datetime], bool]
+) -> datetime | None:
+    """The first slot that nobody has planned though it is late: the daemon is down. None where there is none.
+
+    A job that was never seen (no mark) owes nothing. `settled` says whether a slot was run by hand meanwhile.
+    """
+    if mark is None or now - late_after <= mark.planned_until:
+        return None
+    return next(_unsettled(timetable, mark.planned_until, now - late_after, settled), None)
+
+
+def _unsettled(
+    timetable: Timetable, after: datetime, before: datetime, settled: Callable[[datetime], bool]
+) -> Iterator[datetime]:
+    """Slots in (after, before)."""
+    for due in islice(timetable.slots(after, before), MOST_LOOKED_AT):
+        if due.slot < before and not settled(due.slot):
+            yield due.slot
