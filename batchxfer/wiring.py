@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -62,9 +62,10 @@ def load_project(path: Path) -> config.Project:
 
 @dataclass(frozen=True)
 class Toolbox:
-    """The adapters of one project, made when they are asked for."""
+    """The adapters of one project, made when they are asked for. An endpoint is made once: it learns of its server."""
 
     project: config.Project
+    _endpoints: dict[str, Endpoint] = field(default_factory=dict, repr=False, compare=False)
 
     def source(self, name: str) -> Source:
         options = self.project.config.databases.get(name)
@@ -95,8 +96,11 @@ class Toolbox:
         return self.project.config.endpoints[name].connections
 
     def endpoint(self, name: str) -> Endpoint:
-        options = self.project.config.endpoints[name]
-        return cast(Endpoint, adapter("endpoints", options.protocol).Endpoint(name, options, self.project.folder))
+        if name not in self._endpoints:
+            options = self.project.config.endpoints[name]
+            made = adapter("endpoints", options.protocol).Endpoint(name, options, self.project.folder)
+            self._endpoints[name] = cast(Endpoint, made)
+        return self._endpoints[name]
 
 
 @dataclass(frozen=True, kw_only=True)
