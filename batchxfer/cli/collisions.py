@@ -11,7 +11,7 @@ from batchxfer.errors import Problem
 if TYPE_CHECKING:
     from batchxfer.config import Project
     from batchxfer.definitions import Job
-    from batchxfer.proof import Destination, Names
+    from batchxfer.families import Destination, Names
 
 
 def collisions(loaded: Project, *, only: str | None = None) -> list[Problem]:
@@ -19,7 +19,7 @@ def collisions(loaded: Project, *, only: str | None = None) -> list[Problem]:
     from batchxfer import proof
     from batchxfer.cli.clock import SystemClock
 
-    known = [_names(loaded, job) for job in loaded.jobs.values()]
+    known = [names_of(loaded, job) for job in loaded.jobs.values()]
     if only is not None:
         known = _neighbours(known, only)
     found = proof.collisions(known, SystemClock().now())
@@ -41,9 +41,10 @@ def _neighbours(known: Iterable[Names], job: str) -> list[Names]:
     return [names for names in known if names.job == job or places[names.job] & places.get(job, set())]
 
 
-def _names(loaded: Project, job: Job) -> Names:
+def names_of(loaded: Project, job: Job) -> Names:
+    """What a job calls its files, and when."""
     from batchxfer import paths
-    from batchxfer.proof import Names
+    from batchxfer.families import Names
 
     sidecars = [
         paths.parse_sidecar(text) if text is not None else None for text in (job.file.checksum_file, job.file.done_file)
@@ -60,7 +61,7 @@ def _names(loaded: Project, job: Job) -> Names:
 
 
 def _destination(loaded: Project, name: str) -> Destination:
-    from batchxfer.proof import Destination
+    from batchxfer.families import Destination
     from batchxfer.wiring import Toolbox
 
     options = loaded.config.endpoints[name]

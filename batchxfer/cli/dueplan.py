@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import islice
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from batchxfer.cli import completion, project
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
-from batchxfer.cli.times import Zones, parse_time, show_time
-from batchxfer.errors import ExitCode, UsageError
-from batchxfer.model import Due
+from batchxfer.cli.times import parse_time, show_time
+from batchxfer.errors import ExitCode
 
 if TYPE_CHECKING:
     from batchxfer.cli.output import Output
     from batchxfer.config import Project
     from batchxfer.definitions import Job
-    from batchxfer.ports import PlannedDelivery
+    from batchxfer.planned import Row
 
-DEFAULT_COUNT = 10
-LONGEST = timedelta(days=36525)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A slot of a job, and where its files will be."""
-
-    job: Job
-    due: Due
-    deliveries: Sequence[PlannedDelivery]
+MOST_DAYS = 36525
+UTC = ZoneInfo("UTC")
 
 
 def plan(
@@ -44,7 +33,7 @@ def plan(
         str | None, typer.Option("--from", metavar="TIME", help="From then on, the past too; default: now.")
     ] = None,
     days: Annotated[
-        float | None, typer.Option(metavar="N", min=0, max=36525, help="So many times 24 hours from --from.")
+        int | None, typer.Option(metavar="N", min=0, max=MOST_DAYS, help="So many times 24 hours from --from.")
     ] = None,
     count: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many a job; default: 10.")] = None,
     config: ConfigPath = None,
@@ -59,90 +48,89 @@ def plan(
     words = context_of(context, config, as_json)
     loaded = project.load(words)
     now = SystemClock().now()
-    rows = []
-    for chosen in [project.push_job(loaded, name) for name in job] if job else _scheduled(loaded):
-        start = parse_time(from_, loaded.zone_of(chosen), now, option="--from") if from_ is not None else None
-        rows += list(_rows(loaded, chosen, start, now, days, count))
-    rows.sort(key=lambda row: (row.due.slot, row.job.name))
+    chosen = [project.push_job(loaded, name) for name in job] if job else _scheduled(loaded)
+    for each in chosen:
+        if (why := why_no_slots(each)) is not None:
+            words.output.note(why)
+    chosen = [each for each in chosen if why_no_slots(each) is None]
+    rows = [row for each in chosen for row in _rows(loaded, each, from_, now, days, count)]
+    rows.sort(key=lambda row: (row.slot_utc, row.job))
     if words.output.as_json:
-        words.output.document({"slots": [_document(row, Zones(loaded)) for row in rows]})
+        words.output.document({"slots": [_document(row) for row in rows]})
     else:
-        _draw(rows, Zones(loaded), words.output)
+        _draw(rows, words.output)
     return ExitCode.DONE
 
 
 def _scheduled(loaded: Project) -> list[Job]:
     from batchxfer.definitions import Job
 
-    return [job for job in loaded.jobs.values() if isinstance(job, Job) and job.schedule is not None]
+    return [job for job in loaded.jobs.values() if isinstance(job, Job) and why_no_slots(job) is None]
+
+
+def why_no_slots(job: Job) -> str | None:
+    """Why a job owes no slots; None where it does."""
+    if job.schedule is None:
+        return f"job {job.name!r} has no schedule: it is run by hand"
+    return None if job.enabled else f"job {job.name!r} is not enabled: it owes no slots"
 
 
 def _rows(
-    loaded: Project, job: Job, start: datetime | None, now: datetime, days: float | None, count: int | None
+    loaded: Project, job: Job, from_: str | None, now: datetime, days: int | None, count: int | None
 ) -> Iterator[Row]:
-    if job.schedule is None:
-        raise UsageError(f"job {job.name!r} has no schedule: it is run by hand", hint=f"batchxfer run {job.name}")
-    from batchxfer.naming import planned_deliveries
+    from batchxfer.cli.collisions import names_of
+    from batchxfer.planned import rows
 
-    for due in _dues(loaded, job, start, now, days, count):
-        yield Row(job=job, due=due, deliveries=planned_deliveries(loaded, job, due, revision=1, run="{run}"))
-
-
-def _dues(
-    loaded: Project, job: Job, start: datetime | None, now: datetime, days: float | None, count: int | None
-) -> Iterator[Due]:
-    """With --days all of that time; else the next ones, ten where no number is said."""
-    timetable = project.timetable(loaded, job)
-    begin = start if start is not None else now
-    length = timedelta(days=days) if days is not None else LONGEST
-    limit = count if count is not None or days is not None else DEFAULT_COUNT
-    return islice(timetable.between(begin, begin + length), limit)
+    start = parse_time(from_, loaded.zone_of(job), now, option="--from") if from_ is not None else now
+    return rows(names_of(loaded, job), start, days=days, count=count)
 
 
-def _document(row: Row, zones: Zones) -> dict[str, object]:
-    from batchxfer.cli.documents import instant
-
-    zone = zones.of_job(row.job.name)
+def _document(row: Row) -> dict[str, object]:
+    start, end = row.interval
     return {
-        "job": row.job.name,
-        "slot": instant(row.due.slot, zone),
-        "slot_utc": instant(row.due.slot),
-        "interval_start": instant(row.due.interval_start, zone),
-        "interval_end": instant(row.due.interval_end, zone),
+        "job": row.job,
+        "slot": row.slot.isoformat(),
+        "slot_utc": row.slot_utc.isoformat(),
+        "interval_start": start.isoformat(),
+        "interval_end": end.isoformat(),
         "business_date": row.due.business_date.isoformat(),
         "deliveries": [
-            {
-                "endpoint": delivery.endpoint,
-                "path": delivery.files[0][1],
-                "slot_local": instant(row.due.slot, zones.of_endpoint(delivery.endpoint)),
-            }
-            for delivery in row.deliveries
+            {"endpoint": planned.endpoint, "path": planned.path, "slot_local": planned.slot_local.isoformat()}
+            for planned in row.deliveries
         ],
     }
 
 
-def _draw(rows: list[Row], zones: Zones, output: Output) -> None:
+def _draw(rows: list[Row], output: Output) -> None:
     from batchxfer.cli.table import draw
 
     if not rows:
         output.say("no slots")
         return
-    header = ("JOB", "DUE", "UTC", "BUSINESS", "INTERVAL", "PARTNER'S CLOCK", "PATH")
-    lines = [line for row in rows for line in _lines(row, zones)]
-    draw(header, lines, output)
+    header = ["JOB", "DUE", "UTC", "BUSINESS", "INTERVAL", "PARTNER'S CLOCK", "PATH"]
+    lines = [line for row in rows for line in _lines(row)]
+    if any(row.notes for row in rows):
+        header.append("NOTE")
+    draw(
+        header,
+        [line[: len(header)] for line in lines],
+        output,
+        expendable=("INTERVAL", "UTC", "BUSINESS", "PARTNER'S CLOCK"),
+    )
 
 
-def _lines(row: Row, zones: Zones) -> Iterator[list[str]]:
-    zone, due = zones.of_job(row.job.name), row.due
-    interval = f"{show_time(due.interval_start, zone, named=False)} – {show_time(due.interval_end, zone, named=False)}"
-    first = [
-        row.job.name,
-        show_time(due.slot, zone),
-        f"{due.slot:%Y-%m-%d %H:%M}",
-        due.business_date.isoformat(),
-        interval,
+def _lines(row: Row) -> Iterator[list[str]]:
+    zone = ZoneInfo(str(row.slot.tzinfo))
+    start, end = (show_time(instant, zone, named=False) for instant in row.interval)
+    slot = [
+        row.job,
+        f"{row.weekday} {show_time(row.slot, zone)}",
+        show_time(row.slot_utc, UTC, named=False),
+        row.due.business_date.isoformat(),
+        f"{start} – {end}",
     ]
-    for delivery in row.deliveries:
-        there = show_time(due.slot, zones.of_endpoint(delivery.endpoint))
-        yield [*first, there, f"{delivery.endpoint}: {delivery.files[0][1]}"]
-        first = [""] * len(first)
+    note = "; ".join(row.notes)
+    for planned in row.deliveries:
+        there = show_time(planned.slot_local, ZoneInfo(str(planned.slot_local.tzinfo)))
+        yield [*slot, there, f"{planned.endpoint}: {planned.path}", note]
+        slot, note = [""] * len(slot), ""

@@ -115,8 +115,8 @@ def test_plan_shows_every_clock_over_a_clock_change(project: Project) -> None:
     }
     assert [slot["business_date"] for slot in said.document["slots"]] == ["2026-03-28", "2026-03-29", "2026-03-30"]
     told = project.process("plan", "daily", "--from", "2026-03-28", "--days", "3").out
-    assert "daily  2026-03-29 06:00 Europe/Berlin  2026-03-29 04:00" in told
-    assert "out: daily_20260329.psv" in told
+    assert "daily  Sun 2026-03-29 06:00 Europe/Berlin  2026-03-29 04:00" in told
+    assert "out: daily_20260329.psv  Europe/Berlin: clock forward 1h to 03:00 on 2026-03-29" in told
 
 
 def test_plan_takes_whole_days_of_24_hours_and_excludes_the_end(project: Project) -> None:
@@ -127,9 +127,18 @@ def test_plan_takes_whole_days_of_24_hours_and_excludes_the_end(project: Project
     ][:2]
 
 
-@pytest.mark.parametrize("words", [["by-hand"], ["nope"], ["daily", "--from", "2026-03-29T02:30"], ["--days", "-1"]])
+@pytest.mark.parametrize("words", [["nope"], ["daily", "--from", "2026-03-29T02:30"], ["--days", "-1"]])
 def test_a_plan_that_makes_no_sense_is_refused(project: Project, words: list[str]) -> None:
     assert project("plan", *words).code == 2
+
+
+def test_a_job_that_owes_nothing_has_no_slots_and_says_why(project: Project) -> None:
+    project.job("off", "enabled = false\n" + DAILY)
+    said = project("plan", "by-hand", "off", "--json")
+    assert (said.code, said.document) == (0, {"slots": []})
+    assert "'by-hand' has no schedule" in said.err
+    assert "'off' is not enabled" in said.err
+    assert {slot["job"] for slot in project("plan", "--json").document["slots"]} == {"daily"}
 
 
 # --- runs, status --------------------------------------------------------------------------------
