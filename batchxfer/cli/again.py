@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchxfer.cli import completion, progress, project
+from batchxfer.cli.changes import Changes, changes
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
 from batchxfer.cli.results import EXIT_CODES
 from batchxfer.cli.times import Zones
@@ -17,6 +18,7 @@ from batchxfer.model import Run
 
 if TYPE_CHECKING:
     from batchxfer.config import Project
+    from batchxfer.operations import Rerun
     from batchxfer.wiring import Workplace
 
 RunId = Annotated[
@@ -59,11 +61,14 @@ def rerun(
     """
     from batchxfer.cli.parameters import parse_parameters
 
+    told: list[Rerun] = []
+
     def again(place: Workplace, found: Run) -> Run:
         overrides = parse_parameters(param or [], project.push_job(place.project, found.job))
-        return place.operations.rerun(found, overrides).after
+        told.append(place.operations.rerun(found, overrides))
+        return told[-1].after
 
-    return _act(context, run, config, as_json, again)
+    return _act(context, run, config, as_json, again, told=lambda: changes(told[-1]))
 
 
 def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
@@ -89,7 +94,16 @@ def _reason(text: str) -> str:
     return text.strip()
 
 
-def _act(context: typer.Context, run: str, config: Path | None, as_json: bool, action: Action) -> int:
+def _act(
+    context: typer.Context,
+    run: str,
+    config: Path | None,
+    as_json: bool,
+    action: Action,
+    *,
+    told: Callable[[], Changes] | None = None,
+) -> int:
+    """Do it, and tell how the run stands then; what `told` finds is told beside it."""
     words = context_of(context, config, as_json)
     loaded: Project = project.load(words)
     zones = Zones(loaded)
@@ -97,13 +111,19 @@ def _act(context: typer.Context, run: str, config: Path | None, as_json: bool, a
         progress.watching(words.output) as bar,
         project.opened_ledger(words, loaded, listener=bar) as place,
     ):
-        after = action(place, place.ledger.find_run(run))
+        before = place.ledger.find_run(run)
+        after = action(place, before)
     if words.output.as_json:
         from batchxfer.cli.documents import runs_document
 
-        words.output.document(runs_document([after], zones))
+        document = runs_document([after], zones)
+        words.output.document({**document, "changed": told().document} if told else document)
     else:
         from batchxfer.cli.render import tell_run
 
         tell_run(after, zones, words.output)
+        if told:
+            words.output.say(told().sentence)
+        if after == before:
+            words.output.say(f"it was {after.status} before, and nothing was done")
     return EXIT_CODES[after.status]

@@ -53,6 +53,14 @@ def test_retry_of_a_failed_query_takes_todays_definition(project: Project) -> No
     assert said.out.startswith("daily · due 2026-01-05 06:00 Europe/Berlin · delivered to out")
 
 
+def test_retry_of_what_was_delivered_does_nothing_and_says_so(project: Project) -> None:
+    run = delivered(project)
+    said = project("retry", run["run"])
+    assert said.code == 0
+    assert said.out.endswith("it was delivered before, and nothing was done\n")
+    assert project("show", run["run"], "--json").document == run
+
+
 @pytest.mark.parametrize("command", [["retry"], ["resend"], ["rerun"], ["release"], ["accept", "--why", "x"]])
 def test_an_unknown_run_is_refused(project: Project, command: list[str]) -> None:
     delivered(project)

