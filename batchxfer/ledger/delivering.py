@@ -122,23 +122,34 @@ class Delivering(Noticing):
             if status is DeliveryStatus.DELIVERED:
                 values |= self._proof(tx, known, evidence)
             self._put(tx, known, values)
+            if status is DeliveryStatus.PENDING:
+                # A run that was skipped as a whole is begun again.
+                self._set(tx, claim.run, ending=None, reason=None)
             return self._load(tx, claim.run)
 
     def exclude(self, claim: Claim, reason: str) -> Run:
-        if not reason:
-            raise ValueError("excluding a run needs a reason")
         with self._store.write() as tx:
             self._claimed(tx, claim)
-            found = tx.connection.execute(select(deliveries).where(deliveries.c.run == claim.run)).all()
-            ended = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
-            for known in found:
-                if known.status not in ended:
-                    values = {"status": DeliveryStatus.EXCLUDED, "reason": reason, "retry_at": None, "error": None}
-                    self._put(tx, known, values | {"settled_at": tx.now})
-            if not found:
-                self._set(tx, claim.run, ending=RunStatus.EXCLUDED, reason=reason)
-                self._tell(tx, claim.run, "excluded", reason=reason)
+            if not self._exclude_deliveries(tx, claim.run, reason):
+                self._end_run(tx, claim.run, RunStatus.EXCLUDED, reason)
             return self._load(tx, claim.run)
+
+    def _exclude_deliveries(self, tx: Transaction, run: str, reason: str) -> bool:
+        """Exclude what is not delivered; whether the run has deliveries."""
+        if not reason:
+            raise ValueError("excluding a run, or skipping it, needs a reason")
+        found = tx.connection.execute(select(deliveries).where(deliveries.c.run == run)).all()
+        for known in found:
+            if known.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED):
+                values = {"status": DeliveryStatus.EXCLUDED, "reason": reason, "retry_at": None, "error": None}
+                self._put(tx, known, values | {"settled_at": tx.now})
+        return bool(found)
+
+    def _end_run(self, tx: Transaction, run: str, ending: RunStatus, reason: str) -> None:
+        """End the run as a whole, whatever became of its deliveries."""
+        self._set(tx, run, ending=ending, reason=reason)
+        self._tell(tx, run, ending, reason=reason)
+        self._end_of_slot(tx, run)
 
     def _put(self, tx: Transaction, known: rows.AnyRow, values: dict[str, Any]) -> None:
         """Write a delivery's new state, and tell of it."""

@@ -22,6 +22,7 @@ class Housekeeping(Delivering):
             self._write_event(tx, run, kind, detail)
 
     def prunable(self, before: datetime) -> list[tuple[Run, Artifact]]:
+        now = self.now()
         of_run = deliveries.c.run == artifacts.c.run
         unended = or_(
             deliveries.c.status.not_in(_ENDED), deliveries.c.settled_at.is_(None), deliveries.c.settled_at >= before
@@ -32,7 +33,7 @@ class Housekeeping(Delivering):
             .where(
                 artifacts.c.dropped_at.is_(None),
                 artifacts.c.pruned_at.is_(None),
-                runs.c.claim.is_(None),
+                or_(runs.c.claim.is_(None), runs.c.lease_until < now),
                 exists().where(of_run),
                 ~exists().where(of_run, unended),
             )

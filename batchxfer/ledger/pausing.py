@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, null, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.ledger import rows
 from batchxfer.ledger.planning import Planning
 from batchxfer.ledger.schema import pauses
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import NoticeKind, Pause
+
+_PAUSES = select(pauses).order_by(pauses.c.since, pauses.c.subject)
+_PAUSE = select(pauses).where(pauses.c.subject == bindparam("the_subject")).with_for_update()
+_UNTIL = update(pauses).where(pauses.c.subject == bindparam("the_subject"))
+_END = delete(pauses).where(pauses.c.subject == bindparam("the_subject"))
+_is_refusal = pauses.c.until.is_not(None)
+_END_REFUSAL = _END.where(_is_refusal)
 
 
 class SqlLedger(Planning):
@@ -21,64 +30,63 @@ class SqlLedger(Planning):
 
     def pauses(self) -> dict[str, Pause]:
         with self._store.read() as tx:
-            found = tx.connection.execute(select(pauses).order_by(pauses.c.since))
-            return {row.subject: _pause(row) for row in found}
+            return {row.subject: _pause(row) for row in tx.connection.execute(_PAUSES)}
 
     def pause(self, subject: str, why: str) -> Pause:
         with self._store.write() as tx:
-            known = self._pause(tx, subject)
-            since = tx.now if known is None or known.until is not None else known.since
-            self._write_pause(tx, known, Pause(subject=subject, why=why, since=since))
+            fresh = self._insert_pause(tx)
+            since = case((_is_refusal, fresh.excluded.since), else_=pauses.c.since)
+            ours = {"why": fresh.excluded.why, "until": null(), "since": since}
+            upsert: Any = fresh.on_conflict_do_update(index_elements=[pauses.c.subject], set_=ours)
+            tx.connection.execute(upsert, {"subject": subject, "why": why, "since": tx.now, "until": None})
             self._tell(tx, None, "paused", subject=subject, why=why)
-            return Pause(subject=subject, why=why, since=since)
+            # The person knows of the refused login by now.
+            self._end_open(tx, [NoticeKind.FAILED], subject)
+            return _pause(tx.connection.execute(_PAUSE, {"the_subject": subject}).one())
 
     def resume(self, subject: str) -> bool:
         with self._store.write() as tx:
-            ended = tx.connection.execute(delete(pauses).where(pauses.c.subject == subject)).rowcount > 0
+            ended = tx.connection.execute(_END, {"the_subject": subject}).rowcount > 0
             if ended:
                 self._tell(tx, None, "resumed", subject=subject)
+                self._end_open(tx, [NoticeKind.FAILED], subject)
             return ended
 
     def refuse_login(self, endpoint: str, why: str, until: datetime) -> Pause:
         subject = f"@{endpoint}"
         with self._store.write() as tx:
-            known = self._pause(tx, subject)
-            if known is not None and known.until is None:
-                return known
-            pause = Pause(subject=subject, why=why, since=known.since if known else tx.now, until=until)
-            self._write_pause(tx, known, pause)
-            self._tell(tx, None, "login-refused", subject=subject, why=why, until=until)
-            self._open_notice(tx, NoticeKind.FAILED, subject, job=None, run=None, detail={"reason": why}, anew=False)
-            return pause
+            fresh = self._insert_pause(tx)
+            later = {"why": fresh.excluded.why, "until": fresh.excluded.until}
+            upsert: Any = fresh.on_conflict_do_update(index_elements=[pauses.c.subject], set_=later, where=_is_refusal)
+            refused = {"subject": subject, "why": why, "since": tx.now, "until": until}
+            if tx.connection.execute(upsert, refused).rowcount:
+                self._tell(tx, None, "login-refused", subject=subject, why=why, until=until)
+                detail = {"endpoint": endpoint, "reason": why}
+                self._open_notice(tx, NoticeKind.FAILED, subject, job=None, run=None, detail=detail)
+            return _pause(tx.connection.execute(_PAUSE, {"the_subject": subject}).one())
 
     def try_login(self, endpoint: str, until: datetime) -> Pause | None:
+        which = {"the_subject": f"@{endpoint}"}
         with self._store.write() as tx:
-            known = self._pause(tx, f"@{endpoint}")
-            if known is None:
+            row = tx.connection.execute(_PAUSE, which).one_or_none()
+            if row is None:
                 return None
-            if known.until is None or known.until > tx.now:
-                return known
-            tx.connection.execute(update(pauses).where(pauses.c.subject == known.subject).values(until=until))
+            if row.until is None or row.until > tx.now:
+                return _pause(row)
+            tx.connection.execute(_UNTIL, {**which, "until": until})
             return None
 
     def accept_login(self, endpoint: str) -> None:
         subject = f"@{endpoint}"
         with self._store.write() as tx:
-            refused = (pauses.c.subject == subject) & pauses.c.until.is_not(None)
-            if tx.connection.execute(delete(pauses).where(refused)).rowcount:
-                self._tell(tx, None, "login-accepted", subject=subject)
-                self._end_notices(tx, subject, job=None, run=None, recovered={"endpoint": endpoint})
+            if not tx.connection.execute(_END_REFUSAL, {"the_subject": subject}).rowcount:
+                return
+            self._tell(tx, None, "login-accepted", subject=subject)
+            if self._end_open(tx, [NoticeKind.FAILED], subject):
+                self._recovered(tx, subject, None, None, {"endpoint": endpoint})
 
-    def _pause(self, tx: Transaction, subject: str) -> Pause | None:
-        row = tx.connection.execute(select(pauses).where(pauses.c.subject == subject).with_for_update()).one_or_none()
-        return None if row is None else _pause(row)
-
-    def _write_pause(self, tx: Transaction, known: Pause | None, pause: Pause) -> None:
-        values = {"why": pause.why, "since": pause.since, "until": pause.until}
-        if known is None:
-            tx.connection.execute(insert(pauses).values(subject=pause.subject, **values))
-        else:
-            tx.connection.execute(update(pauses).where(pauses.c.subject == pause.subject).values(values))
+    def _insert_pause(self, tx: Transaction) -> postgresql.Insert | sqlite.Insert:
+        return self._insert_new(tx, pauses)
 
 
 def _pause(row: rows.AnyRow) -> Pause:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -73,10 +73,10 @@ class Records:
         return row.claim is not None and self._store.lives(row.owner, row.lease_until, tx.now)
 
     def _insert_new(self, tx: Transaction, table: Table) -> postgresql.Insert | sqlite.Insert:
-        """An insert that can say `on_conflict_do_nothing`."""
+        """An insert that can say what is to be done where there is one already, and how many rows it wrote."""
         if tx.connection.dialect.name == "postgresql":
-            return postgresql.insert(table)
-        return sqlite.insert(table)
+            return postgresql.insert(table).execution_options(preserve_rowcount=True)
+        return sqlite.insert(table).execution_options(preserve_rowcount=True)
 
     def _set(self, tx: Transaction, run: str, **values: Any) -> None:
         tx.connection.execute(_SET, {"the_run": run, **values})
@@ -86,7 +86,11 @@ class Records:
         self._write_event(tx, run, kind, {key: value for key, value in detail.items() if value is not None})
 
     def _write_event(self, tx: Transaction, run: str | None, kind: str, detail: Mapping[str, object]) -> None:
-        tx.connection.execute(_TELL, {"at": tx.now, "run": run, "kind": kind, "detail": detail})
+        self._write_events(tx, [(run, kind, detail)])
+
+    def _write_events(self, tx: Transaction, told: Sequence[tuple[str | None, str, Mapping[str, object]]]) -> None:
+        events = [{"at": tx.now, "run": run, "kind": kind, "detail": detail} for run, kind, detail in told]
+        tx.connection.execute(_TELL, events)
 
 
 def fields(error: ErrorInfo | None) -> Mapping[str, Any] | None:

@@ -130,11 +130,22 @@ def _run(
 def standing(
     deliveries: Sequence[Delivery], *, running: bool, ending: str | None, reason: str | None
 ) -> tuple[RunStatus, str | None]:
-    """A run's state and the reason for it; `ending` and `reason` are those of a run that ended without a delivery."""
-    if ending and not running and all(delivery.status is DeliveryStatus.EXCLUDED for delivery in deliveries):
-        return RunStatus(ending), reason
-    status = run_status((delivery.status for delivery in deliveries), running=running)
+    """A run's state and the reason for it; `ending` and `reason` are those of a run that ended as a whole."""
+    states = [delivery.status for delivery in deliveries]
+    status = status_of(states, running=running, ending=ending)
+    if not running and status == ending:
+        return status, reason
     return status, next((d.reason for d in deliveries if d.status == status.value and d.reason), None)
+
+
+def status_of(deliveries: Sequence[DeliveryStatus], *, running: bool, ending: str | None) -> RunStatus:
+    """A run's state. `ending` counts once there is nothing to deliver; what was skipped may have been delivered in part."""
+    states = set(deliveries)
+    if ending == RunStatus.SKIPPED and DeliveryStatus.EXCLUDED in states:
+        states.discard(DeliveryStatus.DELIVERED)
+    if ending and not running and states <= {DeliveryStatus.EXCLUDED}:
+        return RunStatus(ending)
+    return run_status(states, running=running)
 
 
 def next_retry(deliveries: Iterable[Delivery]) -> datetime | None:
