@@ -1,6 +1,7 @@
 """Open sessions, shared by the workers of one process: at most so many an endpoint, kept for the next file.
 
-A session is used by one thread at a time; one that failed is never used again.
+A session is used by one thread at a time; one that failed is never used again. Until a login at an endpoint has gone well,
+one thread tries it, and the others take a refusal as their own: many jobs that are due at once must not lock an account.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from batchxfer.errors import NetworkError
+from batchxfer.errors import LoginRefused, NetworkError
 from batchxfer.ports import Endpoint, Session
 
 IDLE_SECONDS = 60.0
@@ -28,6 +29,8 @@ class Connections:
         self._idle: dict[str, list[tuple[Session, float]]] = defaultdict(list)
         self._busy: dict[str, set[Session]] = defaultdict(set)
         self._connecting: dict[str, int] = defaultdict(int)
+        self._welcome: set[str] = set()
+        self._refusals: dict[str, tuple[float, LoginRefused]] = {}
         self._closed = False
 
     @contextlib.contextmanager
@@ -52,14 +55,15 @@ class Connections:
             return session
         try:
             session = self._endpoint(name).connect()
-        except BaseException:
-            self._connected(name, None)
+        except BaseException as exc:
+            self._connected(name, None, exc)
             raise
         self._connected(name, session)
         return session
 
     def _reserve(self, name: str) -> Session | None:
         """A session that was idle, or None and the right to make one."""
+        asked_at = time.monotonic()
         with self._changed:
             while True:
                 if self._closed:
@@ -70,15 +74,31 @@ class Connections:
                         self._busy[name].add(session)
                         return session
                     session.close()
-                if len(self._busy[name]) + self._connecting[name] < self._limit(name):
+                self._share_refusal(name, asked_at)
+                if self._has_room(name):
                     self._connecting[name] += 1
                     return None
                 self._changed.wait()
 
-    def _connected(self, name: str, session: Session | None) -> None:
+    def _has_room(self, name: str) -> bool:
+        if name not in self._welcome and self._connecting[name]:
+            return False
+        return len(self._busy[name]) + self._connecting[name] < self._limit(name)
+
+    def _share_refusal(self, name: str, asked_at: float) -> None:
+        """Raise the refusal of a login that another thread tried since then."""
+        at, error = self._refusals.get(name, (asked_at, None))
+        if error is not None and at > asked_at:
+            raise LoginRefused(error.message, hint=error.hint)
+
+    def _connected(self, name: str, session: Session | None, error: BaseException | None = None) -> None:
         with self._changed:
             self._connecting[name] -= 1
+            if isinstance(error, LoginRefused):
+                self._welcome.discard(name)
+                self._refusals[name] = (time.monotonic(), error)
             if session is not None:
+                self._welcome.add(name)
                 self._busy[name].add(session)
             self._changed.notify_all()
 

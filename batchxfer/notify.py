@@ -5,17 +5,21 @@ A command that fails or hangs is ended and tried again; it harms nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from batchxfer.config import Project
 from batchxfer.definitions import Notice as NoticeRule
-from batchxfer.errors import BatchxferError
+from batchxfer.errors import BatchxferError, printable
 from batchxfer.model import Notice, NoticeKind
 from batchxfer.ports import Ledger
 
@@ -23,14 +27,34 @@ log = logging.getLogger("batchxfer")
 
 COMMAND_SECONDS = 30.0
 AGAIN_AFTER_FAILURE = timedelta(minutes=1)
+SAID_BYTES = 500
+KILL = 9
 
-Run = Callable[[Sequence[str], bytes], None]
-"""Runs a command with these bytes on its standard input; raises OSError or subprocess.SubprocessError."""
+Run = Callable[[Sequence[str], bytes, Path], None]
+"""Runs a command with these bytes on its standard input, in that folder; raises OSError or subprocess.SubprocessError."""
 
 
-def run_command(command: Sequence[str], event: bytes) -> None:
-    """Run `command`, for at most COMMAND_SECONDS."""
-    subprocess.run(command, input=event, check=True, timeout=COMMAND_SECONDS, capture_output=True)  # noqa: S603
+def run_command(command: Sequence[str], event: bytes, folder: Path) -> None:
+    """Run `command`, for at most COMMAND_SECONDS; what it began is ended with it.
+
+    Files, not pipes: a child of the command may keep a pipe open for ever, and fill it.
+    """
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        given.write(event)
+        given.seek(0)
+        process = subprocess.Popen(  # noqa: S603
+            command, cwd=folder, stdin=given, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+        )
+        try:
+            code = process.wait(COMMAND_SECONDS)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, KILL)
+            process.wait()
+            raise
+        if code != 0:
+            said.seek(0)
+            raise subprocess.CalledProcessError(code, command, stderr=said.read(SAID_BYTES))
 
 
 class Notifier:
@@ -41,41 +65,75 @@ class Notifier:
         self._ledger = ledger
         self._run = run
         self._failed: dict[tuple[str, str], datetime] = {}
+        self._hung: dict[str, datetime] = {}
 
     def tell(self) -> None:
         """Tell everything that is to be told now. Ledger errors leave."""
-        rules = self._project.config.notify
-        for notice in self._ledger.notices() if rules else ():
-            now = self._ledger.now()
-            concerned = [(str(place), rule) for place, rule in enumerate(rules) if notice.kind in rule.on]
-            told = [self._tell(notice, place, rule, now) for place, rule in concerned]
-            if notice.kind is NoticeKind.RECOVERED and all(told):
-                self._ledger.end_note(NoticeKind.RECOVERED, notice.subject)
+        if not self._project.config.notify:
+            return
+        found, now = self._ledger.notices(), self._ledger.now()
+        self._forget(found)
+        # Those that could not be told come last: one of them must not keep the others waiting.
+        for notice in sorted(found, key=lambda notice: any(key[0] == notice.id for key in self._failed)):
+            if notice.kind is NoticeKind.RECOVERED or self._waiting(notice, now):
+                self._tell_all(notice.id)
 
-    def _tell(self, notice: Notice, place: str, rule: NoticeRule, now: datetime) -> bool:
-        """Whether this rule's command knows of the notice."""
+    def _forget(self, found: Sequence[Notice]) -> None:
+        there = {notice.id for notice in found}
+        self._failed = {key: at for key, at in self._failed.items() if key[0] in there}
+
+    def _tell_all(self, identifier: str) -> None:
+        # Looked at again: other nodes tell too, and what was to be told may be over by now.
+        notice = next((notice for notice in self._ledger.notices() if notice.id == identifier), None)
+        if notice is None:
+            return
+        waiting = self._waiting(notice, self._ledger.now())
+        told = set(notice.told_at) | {place for place, rule in waiting if self._tell(notice, place, rule)}
+        if notice.kind is NoticeKind.RECOVERED and told.issuperset(place for place, _ in self._concerned(notice)):
+            self._ledger.end_note(NoticeKind.RECOVERED, notice.subject)
+
+    def _concerned(self, notice: Notice) -> Iterator[tuple[str, NoticeRule]]:
+        for place, rule in enumerate(self._project.config.notify):
+            if notice.kind in rule.on:
+                yield str(place), rule
+
+    def _waiting(self, notice: Notice, now: datetime) -> list[tuple[str, NoticeRule]]:
+        """The rules whose command is to be told now."""
+        return [(place, rule) for place, rule in self._concerned(notice) if self._is_time(notice, place, rule, now)]
+
+    def _is_time(self, notice: Notice, place: str, rule: NoticeRule, now: datetime) -> bool:
+        """Never told, or so long ago that it is to be reminded; and not failed with this, or hung, a moment ago."""
         last = notice.told_at.get(place)
         if last is not None and (notice.kind is NoticeKind.RECOVERED or now - last < rule.remind):
-            return True
-        if (failed := self._failed.get((notice.id, place))) is not None and now - failed < AGAIN_AFTER_FAILURE:
             return False
+        failures = (self._failed.get((notice.id, place)), self._hung.get(place))
+        return not any(at is not None and timedelta() <= now - at < AGAIN_AFTER_FAILURE for at in failures)
+
+    def _tell(self, notice: Notice, place: str, rule: NoticeRule) -> bool:
+        """Whether this rule's command knows of the notice now."""
         try:
-            self._run(rule.command, orjson.dumps(self._event(notice, reminder=last is not None)))
+            event = orjson.dumps(self._event(notice, reminder=place in notice.told_at), default=str)
+            self._run(rule.command, event, self._project.folder)
         except (OSError, subprocess.SubprocessError) as exc:
-            self._failed[notice.id, place] = now
-            log.warning(
-                "notify command %s failed, and is tried again: %s",
-                rule.command[0],
-                _why(exc),
-                extra={"action": "notify-failed", "notice": notice.id},
-            )
+            self._note_failure(notice, place, rule, exc)
             return False
         self._failed.pop((notice.id, place), None)
-        self._ledger.mark_told(notice.id, place, now)
-        log.info(
-            "told of %s: %s", notice.kind, notice.job or notice.subject, extra={"action": "told", "notice": notice.id}
-        )
+        self._ledger.mark_told(notice.id, place, self._ledger.now())
+        about = {"notice": notice.id, "job": notice.job, "run": notice.run}
+        log.info("told of %s: %s", notice.kind, notice.job or notice.subject, extra={"action": "told", **about})
         return True
+
+    def _note_failure(self, notice: Notice, place: str, rule: NoticeRule, exc: Exception) -> None:
+        at = self._ledger.now()
+        self._failed[notice.id, place] = at
+        if isinstance(exc, subprocess.TimeoutExpired):
+            self._hung[place] = at
+        log.warning(
+            "notify command %s failed, and is tried again: %s",
+            rule.command[0],
+            _why(exc),
+            extra={"action": "notify-failed", "notice": notice.id},
+        )
 
     def _event(self, notice: Notice, *, reminder: bool) -> Mapping[str, Any]:
         event: dict[str, Any] = {
@@ -109,7 +167,7 @@ def _plain(value: object) -> object:
 
 def _why(exc: Exception) -> str:
     if isinstance(exc, subprocess.CalledProcessError):
-        said = exc.stderr.decode(errors="replace").strip()[-200:] if exc.stderr else ""
+        said = printable(exc.stderr.decode(errors="replace").strip()) if exc.stderr else ""
         return f"exit status {exc.returncode}" + (f", {said}" if said else "")
     if isinstance(exc, subprocess.TimeoutExpired):
         return f"it took longer than {COMMAND_SECONDS:.0f} s"

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from batchxfer.config import Project
 from batchxfer.errors import BusyError, UsageError
+from batchxfer.health import pause_of
 from batchxfer.model import Claim, DeliveryStatus, Due, Evidence, FileStatus, ParameterValue, Run, RunStatus
 from batchxfer.ports import Clock, Ledger
 from batchxfer.runner import Runner
@@ -48,9 +49,9 @@ class Operations:
         """
         parameters = {**self._project.jobs[job].source.parameters, **overrides}
         run = self._ledger.ensure_run(job, due, parameters)
-        if (pause := self._ledger.pauses().get(job)) is not None and run.status not in LEFT_ALONE:
-            return replace(run, reason=f"job {job!r} is paused: {pause.why}")
         while run.status not in LEFT_ALONE:
+            if (reason := self._why_not(run)) is not None:
+                return replace(run, reason=reason)
             try:
                 run = self._once(run)
             except BusyError:
@@ -61,12 +62,35 @@ class Operations:
             run = self._ledger.find_run(run.id)
         return run
 
+    def _why_not(self, run: Run) -> str | None:
+        """Why the daemon would not start it now: it is paused, or an earlier slot is to be settled first."""
+        endpoints = tuple(delivery.endpoint for delivery in run.deliveries if delivery.status not in SETTLED)
+        job = self._project.jobs[run.job]
+        pause = pause_of(run.job, endpoints or job.file.endpoint_names, self._ledger.pauses())
+        if pause is not None:
+            return f"{pause.subject} is paused: {pause.why}"
+        if job.retry.order == "strict":
+            for other in self._ledger.open_runs(run.job):
+                if other.slot < run.due.slot:
+                    return f'order = "strict", and the slot {other.slot.isoformat()} (run {other.id}) is not settled'
+        return None
+
     def _once(self, run: Run) -> Run:
         if self._waits_until(run) is not None:
             return run
         with self._worker.claimed(run.id) as claim:
+            self._check_alone(run)
             self._runner.execute(claim, self._ledger.find_run(run.id))
         return self._ledger.find_run(run.id)
+
+    def _check_alone(self, run: Run) -> None:
+        """Raise BusyError while another slot of the job runs. Asked after the claim, as the daemon does."""
+        for other in self._ledger.open_runs(run.job):
+            if other.running and other.id != run.id:
+                raise BusyError(
+                    f"another slot of job {run.job!r} runs now: {other.slot.isoformat()} (run {other.id})",
+                    hint="wait until it has ended; `run` does with --wait",
+                )
 
     def _waits_until(self, run: Run) -> datetime | None:
         """The instant that the run waits for, where nothing of it is due now."""
@@ -76,7 +100,7 @@ class Operations:
 
     def _go_on(self, run: Run, wait: bool) -> bool:
         """Whether to look at the run again, after waiting a little."""
-        if not wait or run.status not in (RunStatus.RETRYING, RunStatus.RUNNING):
+        if not wait or run.status not in (RunStatus.RETRYING, RunStatus.RUNNING, RunStatus.PENDING):
             return False
         until = self._waits_until(run)
         left = (until - self._ledger.now()).total_seconds() if until else STEP_SECONDS
@@ -88,6 +112,7 @@ class Operations:
     def retry(self, run: Run) -> Run:
         """A fresh series of tries for what is not delivered; on held ones it looks again."""
         with self._worker.claimed(run.id) as claim:
+            self._check_alone(run)
             self._reopen(claim, self._ledger.find_run(run.id))
             self._runner.execute(claim, self._ledger.find_run(run.id), anew=True, insist=True)
         return self._ledger.find_run(run.id)
@@ -97,6 +122,7 @@ class Operations:
         if run.status is not RunStatus.HELD:
             raise UsageError(f"run {run.id} is {run.status}, not held: there is nothing to release")
         with self._worker.claimed(run.id) as claim:
+            self._check_alone(run)
             self._ledger.release_guard(claim)
             self._reopen(claim, self._ledger.find_run(run.id))
             self._runner.execute(claim, self._ledger.find_run(run.id))
@@ -113,6 +139,7 @@ class Operations:
         for delivery in run.deliveries:
             self._runner.check_environment(delivery.endpoint)
         with self._worker.claimed(run.id) as claim:
+            self._check_alone(run)
             self._runner.execute(claim, self._ledger.find_run(run.id), resend=True)
         return self._ledger.find_run(run.id)
 
@@ -125,6 +152,7 @@ class Operations:
                 hint=f"rerun the newest one: batchxfer rerun {newest.id}",
             )
         with self._worker.claimed(run.id) as claim:
+            self._check_alone(run)
             before = self._ledger.find_run(run.id)
             after = self._ledger.add_revision(run.id) if was_published(before) else before
             if after is before:
