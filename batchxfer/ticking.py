@@ -56,8 +56,9 @@ class Ticker:
 
     def tick(self) -> Tick:
         """Plan up to the ledger's now, and say what may start."""
+        self._plan(self._ledger.now())
+        # Planning takes time, and what it made may start at once: nothing of it is older than this.
         now = self._ledger.now()
-        self._plan(now)
         found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
         self._note_late(found, now)
         started = self._ready(found, now)
