@@ -170,7 +170,7 @@ class Operations:
         return self._runner.execute(claim, self._ledger.find_run(run.id), anew=True)
 
     def _start_over(self, claim: Claim, run: Run, overrides: Mapping[str, ParameterValue]) -> None:
-        self._reopen(claim, run)
+        self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED}))
         self._ledger.drop_artifact(claim)
         self._ledger.set_parameters(claim, {**run.parameters, **overrides})
 
@@ -179,9 +179,9 @@ class Operations:
         if any(delivery.status not in SETTLED for delivery in before.deliveries):
             self._ledger.exclude(claim, f"superseded by revision {after.revision}, run {after.id}")
 
-    def _reopen(self, claim: Claim, run: Run) -> None:
+    def _reopen(self, claim: Claim, run: Run, *, but: frozenset[DeliveryStatus] = SETTLED) -> None:
         for delivery in run.deliveries:
-            if delivery.status not in SETTLED:
+            if delivery.status not in but:
                 self._ledger.settle(claim, delivery.id, DeliveryStatus.PENDING)
 
     # what a person knows
@@ -192,6 +192,11 @@ class Operations:
             current = self._ledger.find_run(run.id)
             if not current.deliveries:
                 raise UsageError(f"run {run.id} has never been started: there is nothing that could have arrived")
+            if all(delivery.status is DeliveryStatus.EXCLUDED for delivery in current.deliveries):
+                raise UsageError(
+                    f"run {run.id} is excluded: it was never to arrive",
+                    hint=f"query it after all: batchxfer rerun {run.id}",
+                )
             for delivery in current.deliveries:
                 if delivery.status not in SETTLED:
                     evidence = Evidence(how="accepted", detail=why)
@@ -208,9 +213,9 @@ class Operations:
 
 
 def was_published(run: Run) -> bool:
-    """Whether a byte of the run is, or may be, at a final name."""
+    """Whether a byte of the run is, may be, or once was at a final name, or arrived as a person says."""
     return any(
-        file.status in (FileStatus.PUBLISHING, FileStatus.PUBLISHED) or file.created
+        delivery.delivered_at is not None
+        or any(file.status in (FileStatus.PUBLISHING, FileStatus.PUBLISHED) or file.created for file in delivery.files)
         for delivery in run.deliveries
-        for file in delivery.files
     )

@@ -125,6 +125,39 @@ def test_a_rerun_may_have_other_parameters(project: Project) -> None:
     assert project("rerun", said.run["run"], "--param", "sea=X").code == 2
 
 
+def test_what_once_arrived_keeps_its_name_though_a_resend_stopped_half_way(project: Project) -> None:
+    """The partner may have taken the first file: the same name must never stand for other rows."""
+    run = delivered(project)
+    (project.folder / "out/daily_20260105.psv").unlink()
+    Path(run["artifact"]["path"]).write_text("damaged")
+    assert project("resend", run["run"]).code == 4
+    project.execute("insert into orders values (3, 'late')")
+    said = project("rerun", run["run"], "--json")
+    assert (said.code, said.run["revision"]) == (0, 2)
+    assert project.delivered() == {"daily_20260105.r2.psv": f"{ROWS}3|late\n"}
+
+
+def test_a_rerun_of_what_a_person_accepted_is_a_new_revision(project: Project) -> None:
+    run = held(project)
+    assert project("accept", run["run"], "--why", "they have it").code == 0
+    said = project("rerun", run["run"], "--json")
+    assert (said.code, said.run["revision"], said.run["status"]) == (0, 2, "delivered")
+    assert project.delivered() == {"daily_20260105.psv": "theirs", "daily_20260105.r2.psv": ROWS}
+
+
+def test_what_was_excluded_comes_back_by_a_rerun_and_by_nothing_else(project: Project) -> None:
+    run = held(project)
+    project("exclude", run["run"], "--why", "not wanted")
+    assert project("retry", run["run"], "--json").run["status"] == "excluded"
+    accepted = project("accept", run["run"], "--why", "x")
+    assert accepted.code == 2
+    assert f"batchxfer rerun {run['run']}" in accepted.err
+    (project.folder / "out/daily_20260105.psv").unlink()
+    said = project("rerun", run["run"], "--json")
+    assert (said.code, said.run["revision"], said.run["status"]) == (0, 1, "delivered")
+    assert project.delivered() == {"daily_20260105.psv": ROWS}
+
+
 # --- what a person decides -----------------------------------------------------------------------
 
 
