@@ -18,6 +18,7 @@ from batchxfer.model import ColumnType, ParameterValue, TypeName
 if TYPE_CHECKING:
     from batchxfer.definitions import DatabaseOptions
 
+MEND = "mend the query, then retry"
 CAST_HINT = "the column has values of several types: cast them to one in the query"
 
 _TIMEOUT_ARGUMENTS = {
@@ -130,7 +131,7 @@ class Backend:
         disconnected = isinstance(exc, sa_exc.DBAPIError) and exc.connection_invalidated
         if disconnected or type(original(exc)).__name__ in {"OperationalError", "InterfaceError", "InternalError"}:
             return DatabaseUnavailable(self.says(original(exc)), hint="the query is tried again later")
-        return QueryError(self.says(original(exc)))
+        return QueryError(self.says(original(exc)), hint=MEND)
 
     def refused(self, exc: BaseException) -> BatchxferError:
         """The error of a driver's exception while connecting."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from batchxfer import sql
-from batchxfer.databases._backend import Backend, Opened, original, said
+from batchxfer.databases._backend import MEND, Backend, Opened, original, said
 from batchxfer.databases._canonical import CARRIERS, Reader, clock_time, compact_json, digits
 from batchxfer.errors import (
     BatchxferError,
@@ -196,12 +196,12 @@ class MysqlBackend(Backend):
         if code == _UNKNOWN_DATABASE:
             return PermanentError(text, hint="check the database's name in url")
         hints = {_READ_ONLY: "sources only read", _TABLE_DENIED: "grant the user SELECT on it"}
-        return QueryError(text, hint=hints.get(code))
+        return QueryError(text, hint=hints.get(code, MEND))
 
     def refused(self, exc: BaseException) -> BatchxferError:
         error = self.failed(exc)
         if isinstance(error, QueryError):
-            return PermanentError(error.message, hint=error.hint)
+            return PermanentError(error.message, hint="check the url" if error.hint == MEND else error.hint)
         return error
 
 

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 import sqlalchemy as sa
 
 from batchxfer import sql
-from batchxfer.databases._backend import Backend, Opened, original
+from batchxfer.databases._backend import MEND, Backend, Opened, original
 from batchxfer.databases._canonical import Reader, digits_reader, reader_of
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, PermanentError, QueryError, UnwritableValue
 from batchxfer.model import ColumnType, ParameterValue, TypeName
@@ -48,13 +48,16 @@ class SqliteBackend(Backend):
         return sa.create_engine("sqlite://", poolclass=sa.NullPool, creator=self._open)
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             self._uri(),
             uri=True,
             timeout=self.options.connect_timeout.total_seconds(),
             isolation_level=None,
             check_same_thread=False,
         )
+        # A file that is attached is made where there is none, even in a session that only reads.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        return connection
 
     def _uri(self) -> str:
         database = (self.url.database or "").removeprefix("file:")
@@ -110,8 +113,8 @@ class SqliteBackend(Backend):
         if any(word in text.lower() for word in _GONE):
             return DatabaseUnavailable(self.says(first))
         if isinstance(first, sqlite3.OperationalError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
-            return QueryError(self.says(first))
-        return PermanentError(self.says(first))
+            return QueryError(self.says(first), hint="sources only read" if "readonly" in text else MEND)
+        return PermanentError(self.says(first), hint="check the path in url, and the file")
 
     def refused(self, exc: BaseException) -> BatchxferError:
         path = Path(self.url.database or "")

@@ -131,6 +131,14 @@ def test_infinity_is_a_float(shop: Database) -> None:
     assert result.rows == [(float("inf"),)]
 
 
+def test_a_query_makes_no_file(shop: Sqlite) -> None:
+    """ATTACH makes the file that it names, in a session that only reads too."""
+    other = shop.path.with_name("other.db")
+    with pytest.raises(QueryError, match="too many attached databases"):
+        shop.values(f"attach '{other}' as other")
+    assert not other.exists()
+
+
 def test_a_pragma_is_read_as_well(shop: Database) -> None:
     shop.execute("create table t (i integer)")
     assert shop.values("pragma table_info(t)")[0][1] == "i"

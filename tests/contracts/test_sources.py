@@ -154,8 +154,9 @@ def test_a_time_of_day_can_be_compared(shop: Database) -> None:
 def test_a_wrong_query_is_an_error_for_good(shop: Database) -> None:
     with pytest.raises(QueryError, match="selec"):
         shop.read("selec 1")
-    with pytest.raises(QueryError, match="no_such_table"):
+    with pytest.raises(QueryError, match="no_such_table") as caught:
         shop.read("select * from no_such_table")
+    assert caught.value.hint == "mend the query, then retry"
 
 
 def test_two_statements_are_refused(shop: Database) -> None:
