@@ -325,7 +325,7 @@ class Publisher:
         return ServerError(
             f"endpoint {self._agreement.endpoint!r}: {path} did not arrive whole: "
             f"{self._content.size:,} bytes were sent, and {what}",
-            hint="nothing was published; it is sent anew",
+            hint="it is written anew" if self._agreement.policy.direct else "nothing was published; it is sent anew",
         )
 
     # publishing

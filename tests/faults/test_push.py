@@ -212,6 +212,13 @@ def test_a_file_that_did_not_arrive_whole_is_never_published(artifact, server, v
     assert partner.published == []
 
 
+def test_what_was_written_to_its_final_name_is_not_said_to_be_unpublished(artifact):
+    agreement = Agreement(endpoint="bank", policy=Policy(direct=True))
+    with pytest.raises(ServerError, match="did not arrive whole") as caught:
+        deliver(LosesAByte(Partner()), Record().delivery, artifact, agreement, Record(), attempt="T1")
+    assert caught.value.hint == "it is written anew"
+
+
 def test_an_artifact_damaged_on_disk_is_never_published(artifact):
     artifact.path.write_bytes(CONTENT.replace(b"12.50", b"99.99"))
     partner = Partner()

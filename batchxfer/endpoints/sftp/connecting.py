@@ -51,7 +51,8 @@ def read_pins(options: Options, base: Path, where: str) -> Pins:
     except OSError as exc:
         raise CredentialError(
             f"{where}: known_hosts {path} cannot be read: {exc.strerror}",
-            hint=f"check the path, or make the file: ssh-keyscan {options.host} > {path}, then compare the fingerprints",
+            hint=f"check the path, or make the file: ssh-keyscan -p {options.port} {options.host} > {path}, "
+            "then compare the fingerprints",
         ) from exc
     return pins | read_known_hosts(content, options.host, options.port)
 
