@@ -364,7 +364,7 @@ class Ledger(Protocol):
         created: bool | None = None,
         size: int | None = None,
         sha256: str | None = None,
-    ) -> Run:
+    ) -> None:
         """How far a file has come; the delivery becomes `sending` or `publishing` with it. Values left None stay.
 
         ValueError for a move that model.FILE_MOVES does not have, and for `publishing` before the artifact is recorded.

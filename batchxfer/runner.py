@@ -29,6 +29,7 @@ from batchxfer.model import (
     FileRole,
     FileStatus,
     Outcome,
+    Pause,
     Run,
     RunStatus,
 )
@@ -123,25 +124,27 @@ class Runner:
             return self._too_late(claim, run, job, error)
         run = self._ensure_artifact(claim, run, job)
         for delivery in self._due(run, resend) if run.artifact else ():
-            if insist or not self._waits(claim, job, delivery):
-                run = self._deliver(claim, run, job, delivery, resend=resend)
-        return self._ledger.find_run(run.id)
+            paused = f"@{delivery.endpoint}" in self._ledger.pauses()
+            pause = self._pause_of(job, delivery) if paused and not insist else None
+            if pause is None:
+                run = self._deliver(claim, run, job, delivery, resend=resend, paused=paused)
+            elif pause.until is not None:
+                run = self._wait(claim, delivery, pause.why, pause.until)
+        return run
 
     def _too_late(self, claim: Claim, run: Run, job: Job, error: PastCutoff) -> Run:
         if job.schedule is not None and job.schedule.past_cutoff == "skip":
             return self._ledger.skip(claim, error.message)
         return self.stop(claim, run, error)
 
-    def _waits(self, claim: Claim, job: Job, delivery: Delivery) -> bool:
-        """Whether the endpoint is paused. After a refused login one delivery may try, each time the pause has run out."""
-        if f"@{delivery.endpoint}" not in self._ledger.pauses():
-            return False
+    def _pause_of(self, job: Job, delivery: Delivery) -> Pause | None:
+        """The pause to wait for. After a refused login one delivery may try, each time the pause has run out."""
         trial = retry.login_trial(job.retry, delivery.retries, self._ledger.now())
-        pause = self._ledger.try_login(delivery.endpoint, trial)
-        if pause is not None and pause.until is not None:
-            reason = f"endpoint {delivery.endpoint!r} waits since a login was refused: {pause.why}"
-            self._ledger.settle(claim, delivery.id, DeliveryStatus.RETRYING, reason=reason, retry_at=pause.until)
-        return pause is not None
+        return self._ledger.try_login(delivery.endpoint, trial)
+
+    def _wait(self, claim: Claim, delivery: Delivery, why: str, until: datetime) -> Run:
+        reason = f"endpoint {delivery.endpoint!r} waits since a login was refused: {why}"
+        return self._ledger.settle(claim, delivery.id, DeliveryStatus.RETRYING, reason=reason, retry_at=until)
 
     def _due(self, run: Run, resend: bool) -> list[Delivery]:
         now = self._ledger.now()
@@ -289,12 +292,12 @@ class Runner:
 
     # delivering
 
-    def _deliver(self, claim: Claim, run: Run, job: Job, delivery: Delivery, *, resend: bool) -> Run:
+    def _deliver(self, claim: Claim, run: Run, job: Job, delivery: Delivery, *, resend: bool, paused: bool) -> Run:
         attempt = self._ledger.begin_attempt(claim, delivery.endpoint)
         # Delivered once and open again: a resend that did not come to its end still has to look.
         again = resend or delivery.delivered_at is not None
         try:
-            evidence = self._try(claim, run, job, delivery, attempt.id, resend=again)
+            evidence = self._try(claim, run, job, delivery, attempt.id, resend=again, paused=paused)
         except AttemptError as error:
             return self._failed(claim, run, job, delivery, attempt.id, error)
         return self._ledger.settle(
@@ -306,7 +309,9 @@ class Runner:
             evidence=evidence,
         )
 
-    def _try(self, claim: Claim, run: Run, job: Job, delivery: Delivery, attempt: str, *, resend: bool) -> Evidence:
+    def _try(
+        self, claim: Claim, run: Run, job: Job, delivery: Delivery, attempt: str, *, resend: bool, paused: bool
+    ) -> Evidence:
         artifact = run.artifact
         if artifact is None:
             raise HeldError("there is no artifact to send", hint="rerun to query again")
@@ -329,7 +334,7 @@ class Runner:
             )
 
         with self._connections.session(delivery.endpoint) as session:
-            if f"@{delivery.endpoint}" in self._ledger.pauses():
+            if paused:
                 self._ledger.accept_login(delivery.endpoint)
             return push.deliver(
                 session,

@@ -64,7 +64,7 @@ class Delivering(Noticing):
         created: bool | None = None,
         size: int | None = None,
         sha256: str | None = None,
-    ) -> Run:
+    ) -> None:
         facts = _given(temp_path=temp_path, created=created, bytes=size, sha256=sha256)
         with self._store.write() as tx:
             self._claimed(tx, claim)
@@ -77,7 +77,6 @@ class Delivering(Noticing):
             tx.connection.execute(_SET_FILE, {**which, "status": status, **facts})
             self._step(tx, known, role, _step_of(file, status), facts)
             self._tell(tx, claim.run, f"file-{status}", endpoint=known.endpoint, role=role, path=file.path, **facts)
-            return self._load(tx, claim.run)
 
     def _step(
         self, tx: Transaction, known: rows.AnyRow, role: FileRole, step: DeliveryStatus | None, facts: Mapping[str, Any]

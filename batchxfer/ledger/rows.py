@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, select
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ledger.schema import artifacts, attempts, deliveries, delivery_files, runs, slots, snapshots
@@ -47,17 +48,35 @@ _one_run = (
     .join(slots, (slots.c.job == runs.c.job) & (slots.c.slot == runs.c.slot))
     .outerjoin(snapshots, snapshots.c.id == runs.c.snapshot)
 )
-_of_runs: BindParameter[list[str]] = bindparam("runs", expanding=True)
-RUNS = _one_run.where(runs.c.id.in_(_of_runs))
-_ATTEMPTS = select(attempts).where(attempts.c.run.in_(_of_runs)).order_by(attempts.c.position)
-_ARTIFACTS = select(artifacts).where(artifacts.c.run.in_(_of_runs), artifacts.c.dropped_at.is_(None))
-_DELIVERIES = select(deliveries).where(deliveries.c.run.in_(_of_runs)).order_by(deliveries.c.position)
-_FILES = (
-    select(deliveries.c.run, delivery_files)
-    .join(deliveries, deliveries.c.id == delivery_files.c.delivery)
-    .where(deliveries.c.run.in_(_of_runs))
-    .order_by(delivery_files.c.position)
-)
+
+
+@dataclass(frozen=True)
+class _Statements:
+    """What reads runs, made once for the column's condition `are_these`."""
+
+    runs: Select[Any]
+    attempts: Select[Any]
+    artifacts: Select[Any]
+    deliveries: Select[Any]
+    files: Select[Any]
+
+    @classmethod
+    def where(cls, are_these: Callable[[Column[Any]], ColumnElement[bool]]) -> _Statements:
+        return cls(
+            runs=_one_run.where(are_these(runs.c.id)),
+            attempts=select(attempts).where(are_these(attempts.c.run)).order_by(attempts.c.position),
+            artifacts=select(artifacts).where(are_these(artifacts.c.run), artifacts.c.dropped_at.is_(None)),
+            deliveries=select(deliveries).where(are_these(deliveries.c.run)).order_by(deliveries.c.position),
+            files=select(delivery_files)
+            .join(deliveries, deliveries.c.id == delivery_files.c.delivery)
+            .where(are_these(deliveries.c.run))
+            .order_by(delivery_files.c.position),
+        )
+
+
+# A list is spelled out anew each time, which costs as much as the query.
+_ONE = _Statements.where(lambda column: column == bindparam("run"))
+_MANY = _Statements.where(lambda column: column.in_(bindparam("runs", expanding=True)))
 
 
 def load(connection: Connection, ids: Sequence[str], spool: Path, *, lives: Callable[[AnyRow], bool]) -> list[Run]:
@@ -69,12 +88,12 @@ def load(connection: Connection, ids: Sequence[str], spool: Path, *, lives: Call
 
 
 def _load_some(connection: Connection, ids: Sequence[str], spool: Path, lives: Callable[[AnyRow], bool]) -> list[Run]:
-    some = {"runs": list(ids)}
-    rows = {row.id: row for row in connection.execute(RUNS, some)}
-    tries = _by(connection.execute(_ATTEMPTS, some), "run")
-    files = _by(connection.execute(_FILES, some), "delivery")
-    made = {row.run: artifact(row, spool) for row in connection.execute(_ARTIFACTS, some)}
-    sent = _by(connection.execute(_DELIVERIES, some), "run")
+    statements, some = (_ONE, {"run": ids[0]}) if len(ids) == 1 else (_MANY, {"runs": list(ids)})
+    rows = {row.id: row for row in connection.execute(statements.runs, some)}
+    tries = _by(connection.execute(statements.attempts, some), "run")
+    sent = _by(connection.execute(statements.deliveries, some), "run")
+    files = _by(connection.execute(statements.files, some) if sent else (), "delivery")
+    made = {row.run: artifact(row, spool) for row in connection.execute(statements.artifacts, some)}
     return [
         _run(
             rows[identifier],
