@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.orm import aliased
 
 from batchxfer.ids import new_id
 from batchxfer.ledger import rows
@@ -35,7 +34,7 @@ _LEFT = (
 )
 
 # A newer revision ends what was told of the ones before it.
-_this, _earlier = aliased(runs), aliased(runs)
+_this, _earlier = runs.alias(), runs.alias()
 _same_slot = (_earlier.c.job == _this.c.job) & (_earlier.c.slot == _this.c.slot)
 _OPEN_OF_SLOT = select(notices.c.id, notices.c.subject).where(
     _is_open,

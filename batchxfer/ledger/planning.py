@@ -8,7 +8,6 @@ from datetime import datetime
 from itertools import groupby
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.orm import aliased
 
 from batchxfer.ids import new_id
 from batchxfer.ledger import rows
@@ -34,7 +33,7 @@ _UNSETTLED = [status for status in RunStatus if status not in _SETTLED]
 _TO_DO = frozenset({DeliveryStatus.PENDING, DeliveryStatus.RETRYING, DeliveryStatus.SENDING, DeliveryStatus.PUBLISHING})
 _STOPS = {RunStatus.HELD: NoticeKind.HELD, RunStatus.FAILED: NoticeKind.FAILED}
 
-_newer = aliased(runs)
+_newer = runs.alias()
 # The states that are wanted, not those that are not: so the index over them finds a few runs among millions.
 _OPEN = (
     select(
