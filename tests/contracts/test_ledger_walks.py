@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from datetime import timedelta
@@ -175,6 +176,9 @@ def test_what_the_ledger_says_stays_true_in_any_order_of_calls(
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Walks,
         settings=settings(
-            max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=int(os.environ.get("BATCHXFER_EXAMPLES", "5")),
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from batchxfer.ledger import migrating, opening
 from batchxfer.ledger.opening import open_ledger
 from batchxfer.ledger.owners import OwnerLocks, Presence, new_owner
 from batchxfer.ledger.schema import HEAD, metadata
-from batchxfer.model import DeliveryStatus, FileRole, FileStatus, Outcome, RunStatus
+from batchxfer.model import DeliveryStatus, FileRole, FileStatus, Mark, Outcome, Plan, Run, RunStatus
 from batchxfer.ports import LEASE
 from tests.ledgers import NOW, SLOT, HandClock, Place, PostgresqlPlace, SqlitePlace, Walk, due
 from tests.processes import Say, all_in_children, child
@@ -174,7 +175,7 @@ class TestLocks:
 class TestContention:
     def test_each_run_is_claimed_by_exactly_one_of_two_processes(self, place: Place) -> None:
         ledger = place.open()
-        slots = [SLOT + timedelta(minutes=minute) for minute in range(200)]
+        slots = [SLOT + timedelta(minutes=minute) for minute in range(60)]
         runs = [ledger.ensure_run("orders", due(slot), {}).id for slot in slots]
         ledger.close()
 
@@ -325,3 +326,45 @@ def test_a_check_of_the_database_itself_refuses_a_wrong_state(place: Place) -> N
     ):
         with pytest.raises(Exception, match=r"(?i)check constraint"):
             place.execute(statement)
+
+
+class TestFromTheFirstSchema:
+    """A ledger that batchxfer made before it planned, paused and told."""
+
+    @pytest.fixture
+    def oldest(self, fresh: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+        steps = tmp_path / "oldest"
+        shutil.copytree(migrating.MIGRATIONS, steps)
+        for step in (steps / "versions").glob("000[2-9]*.py"):
+            step.unlink()
+        monkeypatch.setattr(migrating, "MIGRATIONS", steps)
+        monkeypatch.setattr(opening, "HEAD", "0001")
+        ledger = fresh.open()
+        walk = Walk(ledger, fresh).adopted().built().published()
+        ledger.let_go(walk.claim)
+        ledger.ensure_run("stock", due(), {"shop": 7})
+        monkeypatch.undo()
+        fresh.close()
+        return walk.now
+
+    def test_it_keeps_its_runs_and_gets_the_new_tables(self, fresh: Place, oldest: Run) -> None:
+        with pytest.raises(Exception, match=r"(?i)no such table|does not exist"):
+            fresh.execute("SELECT * FROM marks")
+        ledger = fresh.open()
+        assert fresh.execute("SELECT version_num FROM ledger_version") == [(HEAD,)]
+        assert ledger.find_run(oldest.id) == oldest
+        assert {run.job for run in ledger.open_runs()} == {"orders", "stock"}
+        assert (ledger.marks(), ledger.pauses(), ledger.notices()) == ({}, {}, [])
+
+    def test_it_goes_on_as_any_other(self, fresh: Place, oldest: Run) -> None:
+        ledger = fresh.open()
+        mark = Mark(job="orders", first_seen=SLOT, planned_until=SLOT)
+        later = SLOT + timedelta(days=1)
+        assert ledger.record_plan(None, Plan(mark=mark), {})
+        plan = Plan(mark=replace(mark, planned_until=later), due=(due(later),))
+        assert ledger.record_plan(mark, plan, {})
+        claim = ledger.claim(oldest.id, ledger.owner)
+        ledger.settle(claim, oldest.deliveries[0].id, DeliveryStatus.HELD, reason="looked at")
+        ledger.pause("orders", "an update")
+        assert [notice.run for notice in ledger.notices()] == [oldest.id]
+        assert [run.slot for run in ledger.open_runs("orders")] == [SLOT, later]
