@@ -132,7 +132,10 @@ def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL that only this test session has; xdist's workers share it."""
+    """The URL of a database of its own, in a PostgreSQL that only this test session has; xdist's workers share the server.
+
+    What looks at pg_stat_activity looks at `datname = current_database()` only.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -150,7 +153,9 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         execute(
             uri, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()"
         )
-    yield uri
+    database = f"of_{os.environ.get('PYTEST_XDIST_WORKER', 'all')}"
+    execute(uri, f"CREATE DATABASE {database}")
+    yield uri.replace("/postgres?", f"/{database}?")
     with _alone(lock):
         server.cleanup()
         if not (folder / "postmaster.pid").exists():
@@ -187,11 +192,10 @@ def new_sqlite_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_postgresql_project(
     tmp_path_factory: pytest.TempPathFactory, postgresql_server: str
 ) -> Iterator[PostgresqlPlace]:
-    worker = f"of_{os.environ.get('PYTEST_XDIST_WORKER', 'all')}"
     place = PostgresqlPlace(
-        tmp_path_factory.mktemp("postgresql"), address=f"{postgresql_server}&options=-csearch_path%3D{worker}"
+        tmp_path_factory.mktemp("postgresql"), address=f"{postgresql_server}&options=-csearch_path%3Dshared"
     )
-    place.execute(f"CREATE SCHEMA {worker}")
+    place.execute("CREATE SCHEMA shared")
     place.open()
     yield place
     place.close()

@@ -227,7 +227,8 @@ def test_an_error_says_the_line_and_what_postgresql_advises(shop: Database) -> N
 
 def test_a_server_that_goes_away_in_the_middle_may_be_tried_again(shop: Database) -> None:
     query = Query(text="select i from generate_series(1, 5000000) i", parameters={})
-    kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'batchxfer'"
+    ours = "application_name = 'batchxfer' and datname = current_database()"
+    kill = f"select pg_terminate_backend(pid) from pg_stat_activity where {ours}"
     with shop.source().read(query) as rows:
         batches = iter(rows)
         next(batches)
@@ -272,7 +273,7 @@ def test_leaving_early_ends_a_query_that_has_fallen_asleep(shop: Database) -> No
     text = "select repeat('x', 1000), pg_sleep(case when i > 20000 then 60 else 0 end) from generate_series(1, 30000) i"
     with shop.source().read(Query(text=text, parameters={})) as rows:
         assert next(iter(rows)).num_rows > 0
-    asleep = "select 1 from pg_stat_activity where application_name = 'batchxfer'"
+    asleep = "select 1 from pg_stat_activity where application_name = 'batchxfer' and datname = current_database()"
     deadline = time.monotonic() + 10
     while shop.execute(asleep):
         assert time.monotonic() < deadline

@@ -216,7 +216,7 @@ def test_leaving_early_ends_the_query(shop: Database) -> None:
     assert time.monotonic() - begun < 10
     assert shop.values("select 1") == [(1,)]
     running = {
-        Postgresql: "select query from pg_stat_activity where application_name = 'batchxfer'",
+        Postgresql: "select query from pg_stat_activity where application_name = 'batchxfer' and datname = current_database()",
         Mariadb: "select info from information_schema.processlist where info like '%seq_1_to_10000000'",
         Sqlite: "select 1 where false",
     }
