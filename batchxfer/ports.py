@@ -406,7 +406,7 @@ class Ledger(Protocol):
         for those skipped ("merged into RUN" for merged ones), one event for the uncounted, and the new mark.
 
         False, and nothing written, when the job's mark is not `before` any more: another node has planned. A slot that is in
-        the ledger already, run by hand, stays as it is.
+        the ledger already, run by hand, stays as it is; were others to be merged into it, the one before it covers them.
         """
 
     def open_runs(self, job: str | None = None) -> list[OpenRun]:
@@ -416,7 +416,8 @@ class Ledger(Protocol):
         """A run without deliveries cannot go on: it is held or failed, until `adopt` gives it some."""
 
     def skip(self, claim: Claim, reason: str) -> Run:
-        """Too late for it: all deliveries that are not delivered become `excluded` with the reason, the run `skipped`."""
+        """Too late for it: all deliveries that are not delivered become `excluded` with the reason, the run `skipped`, also
+        where a part of it was delivered. One that becomes `pending` again begins the run anew."""
 
     # pausing
 
@@ -447,7 +448,8 @@ class Ledger(Protocol):
     def note(
         self, kind: NoticeKind, subject: str, *, job: str | None, run: str | None, detail: Mapping[str, object]
     ) -> bool:
-        """Record a notice (late, missing), once for each (kind, subject) that is not over; whether it is new.
+        """Record a notice (late, missing), once for each (kind, subject) that is not over; whether it is new. A run that has
+        ended is told of no more.
 
         `failed` and `held` notices are written by `settle` itself (subject: the delivery's id; of endpoints that refuse
         logins by `refuse_login`, subject: `@` and the endpoint), in the transaction of the state. When that state ends, the
