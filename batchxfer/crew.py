@@ -119,7 +119,7 @@ def carry_out(run: OpenRun, ledger: Ledger, worker: Worker, still_due: StillDue,
             except Exception as exc:
                 log.exception("run %s ended with an error that nobody foresaw", run.id, extra={"action": "fault"})
                 runner.stop(claim, ledger.find_run(run.id), _unforeseen(exc))
-        done = ledger.find_run(run.id)
+        return Ended(id=run.id, job=run.job, run=ledger.find_run(run.id))
     except (BusyError, OwnershipLost) as error:
         log.info("%s", error.message, extra={"action": "busy", **about})
         return Ended(id=run.id, job=run.job, run=None, error=error)
@@ -129,22 +129,6 @@ def carry_out(run: OpenRun, ledger: Ledger, worker: Worker, still_due: StillDue,
     except Exception as exc:
         log.exception("run %s ended with an error that nobody foresaw", run.id, extra={"action": "fault", **about})
         return Ended(id=run.id, job=run.job, run=None, error=_unforeseen(exc))
-    _log_end(done)
-    return Ended(id=run.id, job=run.job, run=done)
-
-
-def _log_end(run: Run) -> None:
-    level = logging.INFO if run.status in ("delivered", "excluded", "pending", "running") else logging.WARNING
-    about = {"run": run.id, "job": run.job, "slot": run.due.slot, "retry_at": run.retry_at}
-    text = f"{run.job} is {run.status}: due {run.due.slot.isoformat()}"
-    if run.artifact is not None:
-        about |= {"rows": run.artifact.rows, "bytes": run.artifact.bytes, "sha256": run.artifact.sha256}
-        text += f", {run.artifact.rows:,} rows"
-    if run.retry_at is not None:
-        text += f"; tried again at {run.retry_at.isoformat()}"
-    if run.reason:
-        text += f"; {run.reason}"
-    log.log(level, "%s", text, extra={"action": str(run.status), "reason": run.reason, **about})
 
 
 def _unforeseen(exc: Exception) -> PermanentError:

@@ -20,7 +20,7 @@ from typing import Any
 from batchxfer.config import Project
 from batchxfer.crew import Crew, Ended
 from batchxfer.errors import BatchxferError, ConfigError, UsageError
-from batchxfer.model import OpenRun
+from batchxfer.model import OpenRun, Run
 from batchxfer.notify import Notifier
 from batchxfer.pruning import prune
 from batchxfer.systemd import ServiceManager
@@ -29,7 +29,9 @@ from batchxfer.wiring import Workplace
 
 log = logging.getLogger("batchxfer")
 
-TICK_SECONDS = 15.0
+# Whoever is gone is taken over at a tick: well within the 15 s that this may take after a lease has run out.
+TICK_SECONDS = 10.0
+LEAST_SECONDS = 0.01
 LAST_SECONDS = 5.0
 PRUNE_SECONDS = 6 * 3600.0
 
@@ -178,6 +180,21 @@ def tell(notifier: Notifier) -> None:
         log.exception("notices wait", extra={"action": "notify-failed"})
 
 
+def log_end(run: Run) -> None:
+    """Tell how a run was left."""
+    level = logging.INFO if run.status in ("delivered", "excluded", "pending", "running") else logging.WARNING
+    about = {"run": run.id, "job": run.job, "slot": run.due.slot, "retry_at": run.retry_at}
+    text = f"{run.job} is {run.status}: due {run.due.slot.isoformat()}"
+    if run.artifact is not None:
+        about |= {"rows": run.artifact.rows, "bytes": run.artifact.bytes, "sha256": run.artifact.sha256}
+        text += f", {run.artifact.rows:,} rows"
+    if run.retry_at is not None:
+        text += f"; tried again at {run.retry_at.isoformat()}"
+    if run.reason:
+        text += f"; {run.reason}"
+    log.log(level, "%s", text, extra={"action": str(run.status), "reason": run.reason, **about})
+
+
 class Daemon:
     """Serves one ledger until it is asked to stop."""
 
@@ -197,7 +214,8 @@ class Daemon:
         self._grace_seconds = grace_seconds
         self._ledger = workplace.ledger
         self._retired: list[Shift] = []
-        self._ticked_at: float | None = None
+        # On time.monotonic()'s clock. Between two ticks what ends only makes room for what waits.
+        self._ticks_at = 0.0
         self._chores = threading.Event()
         self._ending = threading.Event()
 
@@ -231,7 +249,15 @@ class Daemon:
             shift.close()
         until = time.monotonic() + self._grace_seconds
         drained = [shift.drain(until) for shift in shifts]
+        for shift in shifts:
+            with suppress(BatchxferError):
+                self._log_ended(shift)
         return all(drained)
+
+    def _log_ended(self, shift: Shift) -> None:
+        for ended in shift.collect():
+            if ended.run is not None:
+                log_end(ended.run)
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
@@ -244,39 +270,36 @@ class Daemon:
         try:
             self._work()
         except BatchxferError as error:
-            self._ticked_at = time.monotonic()
+            self._ticks_at = time.monotonic() + TICK_SECONDS
             log.error("%s; tried again in %.0f s", error.message, TICK_SECONDS, extra={"action": "tick-failed"})
         except Exception:
             # A daemon that ends because of one job ends all of them.
-            self._ticked_at = time.monotonic()
+            self._ticks_at = time.monotonic() + TICK_SECONDS
             log.exception("a tick failed; tried again in %.0f s", TICK_SECONDS, extra={"action": "tick-failed"})
         self._arm(scheduler, self._shift.rings_at)
         self._manager.alive()
         self._chores.set()
-        self._wishes.bell.wait(TICK_SECONDS)
+        self._wishes.bell.wait(max(self._ticks_at - time.monotonic(), 0.0))
 
     def _work(self) -> None:
         self._dismiss()
-        self._shift.collect()
-        if self._is_time():
+        self._log_ended(self._shift)
+        if time.monotonic() >= self._ticks_at:
+            self._ticks_at = time.monotonic() + TICK_SECONDS
             self._shift.tick()
-            self._ticked_at = time.monotonic()
+        if self._shift.rings_at is not None:
+            soon = time.monotonic() + LEAST_SECONDS
+            self._ticks_at = min(self._ticks_at, max(self._shift.rings_at, soon))
         self._shift.start()
         self._shift.workplace.connections.close_idle()
-
-    def _is_time(self) -> bool:
-        """Whether a tick is due; between two ticks what ends only makes room for what waits."""
-        if self._ticked_at is None:
-            return True
-        at = self._ticked_at + TICK_SECONDS
-        return time.monotonic() >= min(at, self._shift.rings_at or at)
 
     def _dismiss(self) -> None:
         """Let go of the shifts of earlier configurations that have ended."""
         for shift in [shift for shift in self._retired if not shift.busy]:
+            self._log_ended(shift)
             shift.workplace.connections.close()
             self._retired.remove(shift)
-            self._ticked_at = None
+            self._ticks_at = 0.0
 
     # waking
 
@@ -318,7 +341,7 @@ class Daemon:
         else:
             self._shift.close()
             self._retired.append(self._shift)
-            self._shift, self._ticked_at = shift, None
+            self._shift, self._ticks_at = shift, 0.0
             jobs = len(shift.workplace.project.jobs)
             log.info("the configuration was taken up: %d jobs", jobs, extra={"action": "reloaded", "jobs": jobs})
         self._manager.ready("serving")

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from batchxfer.cli.output import is_coloured, is_terminal, visible
 
@@ -17,7 +17,7 @@ _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "t
 
 def to_stderr(level: int, *, as_json: bool = False, of_libraries: bool = False) -> None:
     """Log what is `level` or graver, and with `of_libraries` their errors. With `as_json` a terminal gets JSON lines too."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Stderr()
     for_people = is_terminal(sys.stderr) and not as_json
     handler.setFormatter(Sentences(timed=level < logging.WARNING) if for_people else JsonLines())
     ours = logging.getLogger(LOGGER)
@@ -26,6 +26,17 @@ def to_stderr(level: int, *, as_json: bool = False, of_libraries: bool = False) 
     ours.propagate = False
     if of_libraries:
         logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)
+
+
+class Stderr(logging.StreamHandler[TextIO]):
+    """Standard error as it is when something is logged, not as it was."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 class Sentences(logging.Formatter):

@@ -28,11 +28,12 @@ _LIMITS = {
     "tcp_user_timeout": "30000",
     "application_name": "batchxfer",
 }
+# A node that is frozen in the middle of a transaction holds its locks: it must lose them before its lease runs out.
 _SESSION = """
 SET TIME ZONE 'UTC';
 SET statement_timeout = '60s';
 SET lock_timeout = '30s';
-SET idle_in_transaction_session_timeout = '60s';
+SET idle_in_transaction_session_timeout = '10s';
 SET default_transaction_isolation = 'read committed';
 SET default_transaction_read_only = off;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';

@@ -1,0 +1,55 @@
+"""Begins commands from a process that has everything imported already, so that a test can begin, and kill, many.
+
+Speaks lines of JSON: in `{"words": […], "log": PATH}`, out the process's id. The command is the installed one in all else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    import_all()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            be_the_command(order)
+        print(pid, flush=True)
+
+
+def import_all() -> None:
+    import adbc_driver_postgresql.dbapi  # noqa: F401
+    import apscheduler.schedulers.background  # noqa: F401
+    import psycopg  # noqa: F401
+
+    import batchxfer.cli.app
+    import batchxfer.codec.delimited
+    import batchxfer.databases.sqlalchemy
+    import batchxfer.endpoints.local
+    import batchxfer.endpoints.sftp
+    import batchxfer.ledger.opening
+    import batchxfer.ledger.postgresql
+    import batchxfer.scheduler
+    import batchxfer.wiring  # noqa: F401
+
+
+def be_the_command(order: dict[str, object]) -> None:
+    from batchxfer.cli.process import run
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    log = os.open(str(order["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    words = order["words"]
+    assert isinstance(words, list)
+    os._exit(run(words))
+
+
+if __name__ == "__main__":
+    main()
