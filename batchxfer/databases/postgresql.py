@@ -148,46 +148,54 @@ def _met_by_signals(cursor: Any, call: Callable[[], object]) -> None:
 
 
 class Rows:
-    """The rows of one query, as ports.Rows says."""
+    """The rows of one query, as ports.Rows says. While a batch is used, the next one is fetched in a thread."""
 
     def __init__(self, name: str, cursor: Any, asked_columns: list[Asked]) -> None:
         self._name = name
         self._cursor = cursor
         self._asked = asked_columns
         self._finished = False
+        self._row = 1
+        # The reader beneath fetch_record_batch() is the one that keeps the server's error code.
+        self._reader = iter(cursor._results.reader)
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
 
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(ask.column for ask in self._asked)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        row = 1
-        names = [ask.column.name for ask in self._asked]
-        for batch in self._batches():
-            if batch.num_rows:
-                arrays = [ask.array(array, row) for ask, array in zip(self._asked, batch.columns, strict=True)]
-                row += batch.num_rows
-                yield pa.RecordBatch.from_arrays(arrays, names)
+        coming = self._ahead.submit(self._fetch)
+        while (batch := coming.result()) is not None:
+            coming = self._ahead.submit(self._fetch)
+            yield batch
 
     def close(self) -> None:
-        """Cancel the query where it has not ended."""
+        """Cancel the query where it has not ended, and wait until nothing is read from it any more."""
         if not self._finished:
             with suppress(*_DRIVER_ERRORS):
                 self._cursor.adbc_cancel()
+        self._ahead.shutdown(cancel_futures=True)
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        # The reader beneath fetch_record_batch() is the one that keeps the server's error code.
-        reader = iter(self._cursor._results.reader)
-        while True:
-            try:
-                batch = next(reader, None)
-            except _DRIVER_ERRORS as exc:
-                self._finished = True
-                raise failed(self._name, exc, "") from exc
-            if batch is None:
-                self._finished = True
-                return
-            yield batch
+    def _fetch(self) -> pa.RecordBatch | None:
+        """The next batch that has rows; None after the last."""
+        batch = self._read()
+        while batch is not None and not batch.num_rows:
+            batch = self._read()
+        if batch is None:
+            return None
+        arrays = [ask.array(array, self._row) for ask, array in zip(self._asked, batch.columns, strict=True)]
+        self._row += batch.num_rows
+        return pa.RecordBatch.from_arrays(arrays, [ask.column.name for ask in self._asked])
+
+    def _read(self) -> pa.RecordBatch | None:
+        try:
+            batch = next(self._reader, None)
+        except _DRIVER_ERRORS as exc:
+            self._finished = True
+            raise failed(self._name, exc, "") from exc
+        self._finished = batch is None
+        return batch
 
 
 # --- parameters ----------------------------------------------------------------------------------
