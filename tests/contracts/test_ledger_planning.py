@@ -403,6 +403,10 @@ class TestSkipping:
         ledger.settle(walk.claim, walk.delivery, DeliveryStatus.PENDING)
         run = ledger.let_go(walk.claim)
         assert (run.status, run.reason) == (RunStatus.PENDING, None)
+        walk.claim = ledger.claim(run.id, ledger.owner)
+        ledger.exclude(walk.claim, "not wanted")
+        run = ledger.let_go(walk.claim)
+        assert (run.status, run.deliveries[0].reason) == (RunStatus.EXCLUDED, "not wanted")
 
     def test_skipping_is_one_transaction(self, ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         walk = Walk(ledger, place).adopted()
