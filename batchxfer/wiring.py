@@ -6,6 +6,7 @@ An adapter is the module of the value in the TOML: `kind = "json-lines"` is batc
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from batchxfer import config
 from batchxfer.connections import Connections
 from batchxfer.credentials import resolve
 from batchxfer.definitions import DatabaseOptions, FormatOptions, SecretRef
-from batchxfer.errors import HeldError
+from batchxfer.errors import CredentialError, HeldError
 from batchxfer.model import Column
 from batchxfer.ports import Clock, Codec, Endpoint, Ledger, Source
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from batchxfer.operations import Operations
     from batchxfer.runner import Listener, Runner
     from batchxfer.worker import Worker
+
+log = logging.getLogger("batchxfer")
 
 POSTGRESQL_SCHEMES = ("postgresql", "postgres")
 
@@ -195,6 +198,13 @@ def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledge
 
 
 def environment(project: config.Project) -> str | None:
-    """What this machine calls itself, stripped; None where nothing is said."""
+    """What this machine calls itself, stripped; None where nothing is said, or what says it is not on this machine.
+
+    A copy of another machine's configuration has nothing else wrong with it: its other endpoints go on.
+    """
     said = project.config.environment
-    return resolve(said, project.folder, public=True).reveal().strip() if said else None
+    try:
+        return resolve(said, project.folder, public=True).reveal().strip() if said else None
+    except CredentialError as error:
+        log.warning("`environment` in config.toml: %s", error.message, extra={"action": "environment-unknown"})
+        return None

@@ -130,6 +130,20 @@ def test_an_endpoint_of_another_environment_is_never_connected_to(tmp_path: Path
     assert openssh.log.count("Connection from") == connections
 
 
+def test_a_machine_that_was_given_no_name_is_another_environment(tmp_path: Path, openssh: OpenSSH) -> None:
+    """A copy of production's files: what `environment` points to was not copied with them."""
+    project = to_openssh(tmp_path, openssh, environment='"production"')
+    config = (project.folder / "config.toml").read_text()
+    project.write("config.toml", 'environment = { file = "machine" }\n' + config)
+    connections = openssh.log.count("Connection from")
+    run = project("run", "daily", "--slot", SLOT, "--json")
+    assert (run.code, run.run["status"]) == (4, "held")
+    assert "and this machine has none" in run.run["reason"]
+    assert openssh.log.count("Connection from") == connections
+    project.write("machine", "production\n")
+    assert project("retry", run.run["run"]).code == 0
+
+
 def test_probe_of_an_unknown_endpoint_is_wrong_usage(tmp_path: Path, openssh: OpenSSH) -> None:
     said = to_openssh(tmp_path, openssh)("probe", "bnak")
     assert said.code == 2
