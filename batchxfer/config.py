@@ -23,7 +23,7 @@ from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dial
 from batchxfer.slots import Timetable
 from batchxfer.sql import GENERIC, Dialect
 from batchxfer.suggestions import did_you_mean
-from batchxfer.tables import Findings, join, quoted, read, read_toml, shown
+from batchxfer.tables import Findings, join, quoted, read, read_text, read_toml, shown
 from batchxfer.templates import TemplateError
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
@@ -296,7 +296,7 @@ class _Reader:
             return job.source.query
         path = self._folder / job.source.query_file
         try:
-            return path.read_bytes().decode("utf-8-sig")
+            return read_text(path)
         except OSError as exc:
             findings.add("source.query_file", f"{shown(job.source.query_file)} cannot be read: {exc.strerror}")
         except UnicodeDecodeError:

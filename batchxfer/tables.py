@@ -6,8 +6,11 @@ the same look; keys that could not be read are None then. Such a half-read value
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,11 +51,20 @@ class Findings:
 # --- files ---------------------------------------------------------------------------------------
 
 
+def read_text(path: Path) -> str:
+    """The text of a file, without the byte order mark that editors on Windows begin it with.
+
+    Raises OSError, also for what is no file: a pipe or a device might never end.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no file" if not path.is_dir() else os.strerror(errno.EISDIR))
+    return path.read_bytes().decode("utf-8-sig")
+
+
 def read_toml(path: Path, findings: Findings) -> dict[str, Any] | None:
     """The tables of a file; None, with the problem found, where it cannot be read."""
     try:
-        # Editors on Windows begin a file with a byte order mark.
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(read_text(path))
     except OSError as exc:
         findings.add("", f"cannot be read: {exc.strerror}", "check the path, and that this user may read it")
     except UnicodeDecodeError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -256,6 +257,19 @@ def test_a_broken_configuration_file_hides_no_other_problem(desk: Desk) -> None:
 def test_the_configuration_file_itself_may_be_missing(desk: Desk) -> None:
     with pytest.raises(ConfigError, match=r"other\.toml: cannot be read: No such file or directory"):
         load(desk.folder / "other.toml", desk.models)
+
+
+def test_what_is_no_file_is_not_waited_for(desk: Desk) -> None:
+    """A pipe gives nothing until somebody writes into it, and /dev/zero never ends."""
+    (desk.folder / "jobs").mkdir(exist_ok=True)
+    os.mkfifo(desk.folder / "jobs/pipe.toml")
+    (desk.folder / "jobs/zero.toml").symlink_to("/dev/zero")
+    query = replaced(JOB, 'query = "select 1 as a"', 'query_file = "/dev/zero"')
+    assert [problem.partition(";")[0] for problem in desk.problems({"jobs/orders.toml": query})] == [
+        'jobs/orders.toml: source.query_file: "/dev/zero" cannot be read: it is no file',
+        "jobs/pipe.toml: cannot be read: it is no file",
+        "jobs/zero.toml: cannot be read: it is no file",
+    ]
 
 
 @pytest.mark.parametrize(
