@@ -68,9 +68,7 @@ class Notifier:
         self._hung: dict[str, datetime] = {}
 
     def tell(self) -> None:
-        """Tell everything that is to be told now. Ledger errors leave."""
-        if not self._project.config.notify:
-            return
+        """Tell everything that is to be told now; without a rule, nobody waits for a recovery. Ledger errors leave."""
         found, now = self._ledger.notices(), self._ledger.now()
         self._forget(found)
         # Those that could not be told come last: one of them must not keep the others waiting.

@@ -80,6 +80,8 @@ class Operations:
             return run
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
+            if run.status is RunStatus.SKIPPED:
+                self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED}))
             self._runner.execute(claim, self._ledger.find_run(run.id))
         return self._ledger.find_run(run.id)
 
@@ -140,6 +142,8 @@ class Operations:
             self._runner.check_environment(delivery.endpoint)
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
+            if run.status is RunStatus.SKIPPED:
+                self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED}))
             self._runner.execute(claim, self._ledger.find_run(run.id), resend=True)
         return self._ledger.find_run(run.id)
 

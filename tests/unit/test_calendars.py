@@ -72,7 +72,7 @@ def test_a_calendar_named_like_a_country_is_one_s_own():
     ],
 )
 def test_an_unknown_calendar_is_refused_and_says_what_was_meant(name, calendars, message):
-    with pytest.raises(ValueError, match="unknown|both") as raised:
+    with pytest.raises(ValueError, match=r"unknown|both") as raised:
         find(name, calendars)
     assert message in str(raised.value)
 
