@@ -95,6 +95,7 @@ def test_a_command_that_fails_is_tried_again_after_a_minute_and_last(
     run = Commands()
     teller = notifier(tmp_path, ledger, run, "mail")
     note(ledger, "orders")
+    sqlite_place.clock.sleep(0.01)
     note(ledger, "stock")
     run.fails["orders"] = subprocess.CalledProcessError(1, ["mail"])
     teller.tell()
@@ -118,6 +119,7 @@ def test_a_command_that_hangs_delays_neither_itself_a_hundred_times_nor_another_
     teller = notifier(tmp_path, ledger, run, "hangs", "mail")
     run.fails["hangs"] = subprocess.TimeoutExpired(["hangs"], 30)
     note(ledger, "orders")
+    sqlite_place.clock.sleep(0.01)
     note(ledger, "stock")
     teller.tell()
     assert run.names == [("hangs", "orders"), ("mail", "orders"), ("mail", "stock")]
