@@ -48,7 +48,7 @@ def unwritable(column: str, row: int, why: str, *, hint: str | None = None) -> U
 
 def shown(value: object) -> str:
     """A value as an error shows it: short."""
-    text = repr(value)
+    text = duration(value) if isinstance(value, timedelta) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -94,7 +94,7 @@ def _json(value: object) -> str:
 def clock_time(value: timedelta) -> time:
     """The time of day of MySQL's TIME. Raises ValueError for one below zero or of a day and more."""
     if not timedelta(0) <= value < timedelta(days=1):
-        raise ValueError(f"{duration(value)} is not a time of day")
+        raise ValueError("it is not a time of day")
     return (datetime(2000, 1, 1) + value).time()  # noqa: DTZ001 - any day will do
 
 

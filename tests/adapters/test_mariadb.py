@@ -89,6 +89,11 @@ def test_a_small_float_is_exact_and_the_order_is_kept(shop: Database, text: str)
     assert result.batches[0].column(0).equals(expected)
 
 
+def test_a_time_that_is_none_of_a_day_is_an_error_with_row_column_and_value(shop: Database) -> None:
+    with pytest.raises(UnwritableValue, match="row 2, column 'span': P1DT1H: it is not a time of day"):
+        shop.values("select time '00:00:00' as span union all select time '25:00:00'")
+
+
 def test_the_zone_of_a_timestamp_is_the_sessions(shop: Database) -> None:
     shop.execute("create table t (at timestamp(6) null)", "set time_zone = '+00:00'")
     shop.execute("insert into t values (from_unixtime(1782856800.5))")
