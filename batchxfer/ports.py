@@ -259,11 +259,12 @@ class PlannedDelivery:
 class Ledger(Protocol):
     """The record of what is due, was tried and was delivered; the only memory that survives.
 
-    Every method is one transaction, durable when it returns. Methods with a `claim` raise OwnershipLost, and change nothing,
-    when the run has been claimed by another since. State changes that model.DELIVERY_MOVES does not allow raise ValueError.
-    Each change of state is also written as an event, in the same transaction. LedgerError when the ledger cannot be used;
-    DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After any of them nothing was written,
-    except that a DatabaseUnavailable may hide a write whose reply was lost.
+    Every method is one transaction, durable when it returns; after a power cut `claim`, `renew`, `adopt`, `begin_attempt` and
+    `let_go` may be as if they had not been called, unless a later call was durable. Methods with a `claim` raise OwnershipLost,
+    and change nothing, when the run has been claimed by another since. State changes that model.DELIVERY_MOVES does not allow
+    raise ValueError. Each change of state is also written as an event, in the same transaction. LedgerError when the ledger
+    cannot be used; DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After any of them nothing
+    was written, except that a DatabaseUnavailable may hide a write whose reply was lost.
     """
 
     @property

@@ -45,7 +45,7 @@ class Building(Claims):
 
     def adopt(self, claim: Claim, snapshot: Snapshot, deliveries: Sequence[PlannedDelivery]) -> Run:
         _refuse_doubles(deliveries)
-        with self._store.write() as tx:
+        with self._store.write(hasty=True) as tx:
             self._claimed(tx, claim)
             self._set(tx, claim.run, snapshot=self._keep_snapshot(tx, snapshot), ending=None, reason=None)
             self._plan_deliveries(tx, claim.run, deliveries)
@@ -101,7 +101,7 @@ class Building(Claims):
     # attempts
 
     def begin_attempt(self, claim: Claim, endpoint: str | None) -> Attempt:
-        with self._store.write() as tx:
+        with self._store.write(hasty=True) as tx:
             self._claimed(tx, claim)
             self._check_endpoint(tx, claim.run, endpoint)
             which = {"the_run": claim.run, "the_endpoint": endpoint or ""}

@@ -81,7 +81,7 @@ class Claims(Reading):
     def claim(self, run: str, owner: str) -> Claim:
         if self._store.hold(owner):
             self._sweep()
-        with self._store.write() as tx:
+        with self._store.write(hasty=True) as tx:
             known = self._locked(tx, run)
             if self._lives(tx, known):
                 raise BusyError(
@@ -104,12 +104,12 @@ class Claims(Reading):
             return Claim(run=run, token=token, owner=owner)
 
     def renew(self, claim: Claim) -> None:
-        with self._store.write() as tx:
+        with self._store.write(hasty=True) as tx:
             self._claimed(tx, claim)
             self._set(tx, claim.run, lease_until=tx.now + LEASE)
 
     def let_go(self, claim: Claim) -> Run:
-        with self._store.write() as tx:
+        with self._store.write(hasty=True) as tx:
             known = self._claimed(tx, claim)
             self._abandon(tx, known)
             self._set(tx, claim.run, claim=None, owner=None, claimed_at=None, lease_until=None)

@@ -46,8 +46,7 @@ class Records:
             return self._owner
 
     def now(self) -> datetime:
-        with self._store.read() as tx:
-            return tx.now
+        return self._store.now()
 
     def _claimed(self, tx: Transaction, claim: Claim) -> rows.AnyRow:
         """The row of the claim's run, locked until the transaction ends. Raises OwnershipLost where the claim ended."""

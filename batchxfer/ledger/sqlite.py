@@ -1,6 +1,7 @@
 """A ledger in a SQLite file: one machine, any number of processes and threads.
 
-The file is in WAL mode with `synchronous = FULL`: a commit is one fsync, and readers never wait for a writer.
+The file is in WAL mode with `synchronous = FULL`: a commit is one fsync, and readers never wait for a writer. A hasty commit
+is none; the log keeps the order, so that what a power cut takes away is the newest, and never more than the hasty ones.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ _HEADER_BYTES = 100
 # A whole check reads the whole file; beyond this size damage is found where it is met.
 _CHECKED_BYTES = 64 * 1024 * 1024
 _READING = "batchxfer_reading"
+_HASTY = "batchxfer_hasty"
 
 
 class SqliteStore(Store):
@@ -54,10 +57,24 @@ class SqliteStore(Store):
                 yield Transaction(self, reading)
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Transaction]:
-        with self._writing, super().write() as transaction:
+    def write(self, *, hasty: bool = False) -> Iterator[Transaction]:
+        engine = self._hasty if hasty and self._has_log else self.engine
+        with self._writing, translated(self.where), engine.begin() as connection:
             self._check_identity()
-            yield transaction
+            yield Transaction(self, connection)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    @cached_property
+    def _hasty(self) -> Engine:
+        return self.engine.execution_options(**{_HASTY: True})
+
+    @cached_property
+    def _has_log(self) -> bool:
+        """Whether the file is in WAL mode; without it a hasty commit could damage the file."""
+        with self.engine.connect() as connection:
+            return bool(connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal")
 
     def clock(self, connection: Connection) -> datetime:
         return self._clock.now()
@@ -194,12 +211,18 @@ def _engine(path: Path) -> Engine:
         pool_size=8,
         max_overflow=32,
         pool_timeout=BUSY_SECONDS,
+        pool_reset_on_return=None,  # every transaction here is ended where it was begun
     )
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> Any:
         # IMMEDIATE: a transaction that reads first and then writes could otherwise fail in the middle.
-        reading = connection.get_execution_options().get(_READING, False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        driver: Any = connection.connection.dbapi_connection
+        if options.get(_READING, False):
+            driver.execute("BEGIN")
+        else:
+            driver.execute(f"PRAGMA synchronous = {'NORMAL' if options.get(_HASTY, False) else 'FULL'}")
+            driver.execute("BEGIN IMMEDIATE")
 
     return engine

@@ -40,9 +40,15 @@ class Store(ABC):
         with translated(self.where), self.engine.connect() as connection, connection.begin():
             yield Transaction(self, connection)
 
+    def now(self) -> datetime:
+        """The ledger's clock."""
+        with self.read() as tx:
+            return tx.now
+
     @contextlib.contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """A transaction that is durable after the block, and had no effect where the block raises."""
+    def write(self, *, hasty: bool = False) -> Iterator[Transaction]:
+        """A transaction that is durable after the block, and had no effect where the block raises. A `hasty` one outlives
+        every process at once, but a power cut only when a later one that is not hasty does."""
         with translated(self.where), self.engine.begin() as connection:
             yield Transaction(self, connection)
 
