@@ -18,7 +18,7 @@ from batchxfer.model import ColumnType, ParameterValue, TypeName
 if TYPE_CHECKING:
     from batchxfer.definitions import DatabaseOptions
 
-MEND = "mend the query, then retry"
+MEND = "mend the job's query"
 CAST_HINT = "the column has values of several types: cast them to one in the query"
 
 _TIMEOUT_ARGUMENTS = {

@@ -202,6 +202,9 @@ class MysqlBackend(Backend):
         error = self.failed(exc)
         if isinstance(error, QueryError):
             return PermanentError(error.message, hint="check the url" if error.hint == MEND else error.hint)
+        if isinstance(error, DatabaseUnavailable):
+            hint = error.hint or "check the host and port in url, and that the database is up"
+            return DatabaseUnavailable(error.message, hint=hint)
         return error
 
 

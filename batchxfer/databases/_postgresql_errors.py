@@ -33,7 +33,7 @@ def failed(name: str, exc: BaseException, query: str, lines_before: int = 0) -> 
     message = f"database {name!r}: {text}{detail}{_where(notes, query, lines_before)}"
     if not state or state.startswith(_TRANSIENT):
         return DatabaseUnavailable(message, hint=hint)
-    return QueryError(message, hint=hint or "mend the query, then retry")
+    return QueryError(message, hint=hint or "mend the job's query")
 
 
 def refused(name: str, exc: BaseException) -> BatchxferError:

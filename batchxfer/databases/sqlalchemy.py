@@ -55,7 +55,10 @@ class Source:
         try:
             url = sa.make_url(self._url)
         except sa_exc.ArgumentError:
-            raise NotSupported(f"database {self.name!r}: the url is not one that SQLAlchemy reads") from None
+            raise NotSupported(
+                f"database {self.name!r}: the url is not one that SQLAlchemy reads",
+                hint="write it like postgresql://reader@db.example.com/shop",
+            ) from None
         if "+" not in url.drivername and url.drivername in _DRIVERS:
             url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
         if self._password is not None:

@@ -156,7 +156,7 @@ def test_a_wrong_query_is_an_error_for_good(shop: Database) -> None:
         shop.read("selec 1")
     with pytest.raises(QueryError, match="no_such_table") as caught:
         shop.read("select * from no_such_table")
-    assert caught.value.hint == "mend the query, then retry"
+    assert caught.value.hint == "mend the job's query"
 
 
 def test_two_statements_are_refused(shop: Database) -> None:
