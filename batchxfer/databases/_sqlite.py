@@ -38,6 +38,7 @@ _HINT = "cast the column to one type in the query, as in CAST(amount AS TEXT)"
 _GONE = ("unable to open", "locked", "busy", "disk i/o", "interrupted", "schema has changed", "out of memory")
 _STEPS = 10_000
 """Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
+_MOST_TERMS = 100
 
 
 class SqliteBackend(Backend):
@@ -155,13 +156,37 @@ def _first_classes(opened: Opened) -> list[str | None]:
 
 
 def _classes_scanned(opened: Opened) -> list[frozenset[str]]:
-    """The classes of all rows, by one more pass: the least and the greatest name tell all that matters."""
-    columns = [f"c{number}" for number in range(len(opened.names))]
-    extremes = ", ".join(f"{end}(nullif(typeof({column}), 'null'))" for column in columns for end in ("min", "max"))
-    text = f"WITH q({', '.join(columns)}) AS (\n{opened.text}\n) SELECT {extremes} FROM q"  # noqa: S608
-    row = _driver(opened).execute(text, opened.arguments).fetchone()
+    """The classes of all rows, by one more pass, or by two where they are not those of the first rows."""
+    first = _classes_seen(opened)
+    if all(len(classes) == 1 for classes in first) and not _differ(opened, [min(classes) for classes in first]):
+        return first
+    # The least and the greatest name tell all that matters.
+    ends = [f"{end}(nullif(typeof({column}), 'null'))" for column in _names(opened) for end in ("min", "max")]
+    row = _over_all(opened, ", ".join(ends))
     pairs = zip(row[0::2], row[1::2], strict=True)
     return [frozenset(name for name in pair if name is not None) for pair in pairs]
+
+
+def _differ(opened: Opened, classes: list[str]) -> bool:
+    """Whether any value is neither NULL nor of its column's class: half the work of looking for all classes."""
+    others = [
+        f"(typeof({column}) <> '{one}' AND {column} IS NOT NULL)"
+        for column, one in zip(_names(opened), classes, strict=True)
+    ]
+    # SQLite's expressions have a greatest depth.
+    groups = [others[start : start + _MOST_TERMS] for start in range(0, len(others), _MOST_TERMS)]
+    return any(_over_all(opened, ", ".join(f"max({' OR '.join(group)})" for group in groups)))
+
+
+def _names(opened: Opened) -> list[str]:
+    return [f"c{number}" for number in range(len(opened.names))]
+
+
+def _over_all(opened: Opened, aggregates: str) -> tuple[Any, ...]:
+    """What the aggregates give over all rows of the query, whose columns are named as _names says."""
+    text = f"WITH q({', '.join(_names(opened))}) AS (\n{opened.text}\n) SELECT {aggregates} FROM q"  # noqa: S608
+    row: tuple[Any, ...] = _driver(opened).execute(text, opened.arguments).fetchone()
+    return row
 
 
 def _declared_types(opened: Opened) -> list[TypeName]:
