@@ -307,9 +307,11 @@ def test_the_deadline_covers_connecting_too(openssh: OpenSSH, line: Line, tmp_pa
 
 def test_closing_from_another_thread_ends_what_is_going_on(openssh: OpenSSH, tmp_path: Path) -> None:
     with connected(to_openssh(openssh, tmp_path)) as session:
-        threading.Timer(0.3, session.close).start()
+        closing = threading.Timer(0.3, session.close)
+        closing.start()
         with took_less_than(SOON), pytest.raises(NetworkError):
             session.upload("a", Endless(), exclusive=True)
+        closing.join()
 
 
 def test_after_fifty_failures_no_thread_and_no_socket_is_left(openssh: OpenSSH, tmp_path: Path) -> None:
