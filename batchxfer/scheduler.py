@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from batchxfer import holidays_seen
 from batchxfer.config import Project
 from batchxfer.crew import Crew, Ended
 from batchxfer.errors import BatchxferError, ConfigError, UsageError
@@ -146,11 +147,18 @@ class Shift:
         return ended or self._crew.wait(time.monotonic() + LAST_SECONDS)
 
 
+def announce_holidays(workplace: Workplace) -> None:
+    """Say which days an upgrade of the holidays package changed, and plan with them from now on."""
+    for change in holidays_seen.remember(workplace.project, workplace.clock.now().date()):
+        log.warning("%s: slots may move; see batchxfer plan", change, extra={"action": "holidays-changed"})
+
+
 def run_due(workplace: Workplace, only: Collection[str] | None = None) -> list[Ended]:
     """One tick without a daemon: plan, run what is due and what is to be tried again, and return when nothing is left that
     could be done now."""
     bell = Bell()
     shift = Shift(workplace, bell, only)
+    announce_holidays(workplace)
     ended: list[Ended] = []
     try:
         shift.tick()
@@ -262,6 +270,7 @@ class Daemon:
     def _log_start(self) -> None:
         project = self._shift.workplace.project
         log.info("serving %d jobs of %s", len(project.jobs), project.path, extra={"action": "serving"})
+        announce_holidays(self._shift.workplace)
 
     def _round(self, scheduler: Any) -> None:
         if self._wishes.reload:
@@ -342,6 +351,7 @@ class Daemon:
             self._shift.close()
             self._retired.append(self._shift)
             self._shift, self._ticks_at = shift, 0.0
+            announce_holidays(shift.workplace)
             jobs = len(shift.workplace.project.jobs)
             log.info("the configuration was taken up: %d jobs", jobs, extra={"action": "reloaded", "jobs": jobs})
         self._manager.ready("serving")

@@ -80,11 +80,26 @@ def warnings(loaded: Project) -> Iterator[Problem]:
                 hint="use rename where the server can: batchxfer probe " + name,
             )
         yield from _private_key_warnings(loaded, name, endpoint)
+    yield from _holiday_warnings(loaded)
     for where, path in _secret_files(loaded):
         if _others_may_read(path):
             yield Problem(
                 file="config.toml", where=where, problem=f"{path} can be read by others", hint=f"chmod 600 {path}"
             )
+
+
+def _holiday_warnings(loaded: Project) -> Iterator[Problem]:
+    """Where an upgrade of the holidays package moves or drops slots."""
+    from batchxfer import holidays_seen
+    from batchxfer.cli.clock import SystemClock
+
+    for change in holidays_seen.changed(loaded, SystemClock().now().date()):
+        yield Problem(
+            file="jobs",
+            where="schedule.calendar",
+            problem=str(change),
+            hint="see what is due with: batchxfer plan; own days go into the calendar's open and closed",
+        )
 
 
 def _private_key_warnings(loaded: Project, name: str, endpoint: EndpointOptions) -> Iterator[Problem]:

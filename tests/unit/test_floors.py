@@ -71,7 +71,7 @@ FLOORS = (
         modules="""
             tables urls format_checks job_checks config schemas
             layout spool connections push pull load
-            naming snapshots runner worker operations ticking crew notify pruning systemd
+            naming snapshots runner worker operations ticking crew notify pruning systemd holidays_seen
         """,
         together=True,
         not_these=["adapters"],
