@@ -116,8 +116,7 @@ def _act(
     if words.output.as_json:
         from batchxfer.cli.documents import runs_document
 
-        document = runs_document([after], zones)
-        words.output.document({**document, "changed": told().document} if told else document)
+        words.output.document(runs_document([after], zones))
     else:
         from batchxfer.cli.render import tell_run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,22 +11,13 @@ from batchxfer.model import Artifact
 if TYPE_CHECKING:
     from batchxfer.operations import Rerun
 
-FIELDS = ("rows", "bytes", "sha256")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """Two files of one slot; None where none was built. `earlier` is the id of the run that had the first."""
+    """Two files of one slot; None where none was built."""
 
-    earlier: str
     before: Artifact | None
     after: Artifact | None
-
-    @property
-    def document(self) -> Mapping[str, object]:
-        """`{earlier, same, rows: [before, after], bytes: […], sha256: […]}`, null where there is no file."""
-        pairs = {name: [getattr(self.before, name, None), getattr(self.after, name, None)] for name in FIELDS}
-        return {"earlier": self.earlier, "same": self.is_same, **pairs}
 
     @property
     def is_same(self) -> bool | None:
@@ -50,7 +40,7 @@ class Changes:
 
 
 def changes(rerun: Rerun) -> Changes:
-    return Changes(earlier=rerun.before.id, before=rerun.before.artifact, after=rerun.after.artifact)
+    return Changes(before=rerun.before.artifact, after=rerun.after.artifact)
 
 
 def _shown(artifact: Artifact | None) -> str:

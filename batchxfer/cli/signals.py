@@ -6,10 +6,14 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 HARD = b"\nstopped at once; the next command finds out what was done, and goes on from there\n"
+
+
+ECHO_SECONDS = 0.3
 
 
 class Ended(KeyboardInterrupt):
@@ -21,6 +25,24 @@ class Ended(KeyboardInterrupt):
         self.status = 128 + number
 
 
+class _Again:
+    """Tells the first signal from the second, and a second wish from an echo: timeout(1) signals the process and then its
+    whole group."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def means_it(self, number: int) -> bool:
+        """Whether this is the first; a later one that is no echo ends the process."""
+        if self._first is None:
+            self._first = time.monotonic()
+            return True
+        if time.monotonic() - self._first > ECHO_SECONDS:
+            os.write(2, HARD)
+            os._exit(128 + number)
+        return False
+
+
 @contextlib.contextmanager
 def ends_gracefully() -> Iterator[None]:
     """Inside, the first signal raises Ended in the main thread, and a second one ends the process."""
@@ -29,13 +51,12 @@ def ends_gracefully() -> Iterator[None]:
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     asked: list[int] = []
+    again = _Again()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if asked:
-            os.write(2, HARD)
-            os._exit(128 + number)
-        asked.append(number)
-        raise Ended(number)
+        if again.means_it(number):
+            asked.append(number)
+            raise Ended(number)
 
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
@@ -58,16 +79,15 @@ def asks(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[list[
     thread does, and so must take no lock.
     """
     asked: list[int] = []
+    again = _Again()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             reload()
             return
-        if asked:
-            os.write(2, HARD)
-            os._exit(128 + number)
-        asked.append(number)
-        stop()
+        if again.means_it(number):
+            asked.append(number)
+            stop()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
