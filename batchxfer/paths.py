@@ -143,10 +143,12 @@ def parse_temp_name(text: str) -> Template:
     problems = list(path_problems(template.render({"name": "n", "attempt": "A"})))
     if "/" in text:
         problems.append(TemplateProblem(problem="a '/'", hint="the temporary file is in the folder of the final one"))
-    if not template.uses("attempt") or not template.uses("name"):
+    whole = {field.name for field in template.fields if "." not in field.spec}
+    if whole != set(TEMP_FIELDS):
         problems.append(
             TemplateProblem(
-                problem="{name} and {attempt} are both needed", hint="else two files, or two attempts, share a name"
+                problem="{name} and {attempt} are both needed, whole",
+                hint="else two files, or two attempts, share a name",
             )
         )
     _refuse(text, problems)
