@@ -1,5 +1,6 @@
 # make demo    the whole way on this machine: a shop, a partner's SFTP server, the example project
 # make test    every test          make check   format, lint, types, floors
+# make bench   side by side with psql, sftp and scripts; ROWS=6001215 ROUNDS=3 ONLY="upload starting" OUT=file.md
 # Each makes .venv itself, from the locked packages; all it needs is Python 3.11 or newer (PYTHON=… names one).
 
 .DEFAULT_GOAL := help
@@ -13,12 +14,13 @@ install = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 RUN_READY := $(VENV)/.ready-run
 TEST_READY := $(VENV)/.ready-test
+BENCH_READY := $(VENV)/.ready-bench
 install_project = $(install) --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check format bench lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
 
 demo: $(RUN_READY)
 	@$(BIN)/batchxfer demo
@@ -37,6 +39,11 @@ format: $(TEST_READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+ROWS ?= 1000000
+ROUNDS ?= 3
+bench: $(BENCH_READY)
+	@$(BIN)/python -m benchmarks --rows $(ROWS) --rounds $(ROUNDS) $(if $(OUT),--out $(OUT)) $(ONLY)
+
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "batchxfer needs Python 3.11 or newer, and none was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making $(VENV) with $$("$(PYTHON)" --version) …"
@@ -54,12 +61,17 @@ $(TEST_READY): requirements/test.txt pyproject.toml | $(BIN)/python
 	@$(install_project)
 	@touch $(RUN_READY) $@
 
+$(BENCH_READY): $(TEST_READY) requirements/bench.txt
+	@$(install) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 # Newer packages: locks for every supported Python and platform, with hashes and without the address of an index.
 lock: $(TEST_READY)
 	$(install) uv
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) -o requirements/run.txt pyproject.toml requirements/build.in
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) -o requirements/test.txt -c requirements/run.txt \
 		--extra mysql --group test --group check pyproject.toml requirements/build.in
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) -o requirements/bench.txt --group bench
 
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock"

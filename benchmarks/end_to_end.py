@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.measuring import Contender, Measured, peer, run, side_by_side
 from benchmarks.projects import KINDS, Project, by_hand, database, partner
 from benchmarks.report import Table
-from benchmarks.stage import Stage, tool
+from benchmarks.stage import Stage
 
 REFERENCE = "`psql \\copy` to a file, then `sftp put`"
 QUERY = "select * from lineitem"
@@ -58,13 +57,13 @@ def _script(stage: Stage) -> Measured:
     return _cleaned(stage, run(peer("script", *words)), "script.csv", file)
 
 
-def _sling() -> str | None:
-    """The program itself, where the two packages are installed: the wrapper would fetch another version."""
-    package = find_spec("sling_linux_amd64") if platform.machine() == "x86_64" else None
-    return str(Path(tool("sling"))) if package and find_spec("sling") else None
+def _sling() -> Path | None:
+    """The program of the package for this machine; the other package's wrapper would fetch a newer one."""
+    package = find_spec("sling_linux_amd64")
+    return Path(package.origin or "").parent / "bin" / "sling-linux-amd64" if package else None
 
 
-def _by_sling(stage: Stage, sling: str) -> Measured:
+def _by_sling(stage: Stage, sling: Path) -> Measured:
     server = stage.sshd
     place = f"sftp://{server.user}@{server.host}:{server.port}"
     environment = {
