@@ -120,7 +120,15 @@ def test_a_temporary_name_is_beside_the_final_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tmp/{name}.{attempt}", "{name}.part", "{attempt}.part", "{nme}{attempt}", "{name}{attempt}\t", "{name}.{attempt:.4}"]
+    "text",
+    [
+        "tmp/{name}.{attempt}",
+        "{name}.part",
+        "{attempt}.part",
+        "{nme}{attempt}",
+        "{name}{attempt}\t",
+        "{name}.{attempt:.4}",
+    ],
 )
 def test_a_temporary_name_belongs_to_one_attempt_at_one_file(text: str) -> None:
     with pytest.raises(TemplateError):
