@@ -160,7 +160,7 @@ def assert_each_slot_once(project: Project, root: Path) -> None:
         assert sha256(content).hexdigest() == run["artifact"]["sha256"] == delivery["sha256"]
     assert sorted(by_job) == ["far-1", "far-2", "near"]
     for slots in by_job.values():
-        assert len(slots) > 5
+        assert len(slots) > 2
         assert slots == [slots[0] + number * timedelta(seconds=1) for number in range(len(slots))]
     expected = sorted(run["deliveries"][0]["path"] for run in runs)
     seen = sorted(path.name for folder in (project.folder / "out", root) for path in folder.iterdir())
