@@ -33,7 +33,7 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         subprocess.run([PROGRAM, "--help"], env=clean(tmp_path), capture_output=True, check=True)
         after = os.times()
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(times) < 0.3, times
+    assert min(times) < 0.6, times
 
 
 def test_help_names_every_command_and_each_explains_itself(project: Project) -> None:
