@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from batchxfer.cli import project
 from batchxfer.errors import Problem
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def names_of(loaded: Project, job: Job) -> Names:
     ]
     return Names(
         job=job.name,
-        timetable=project.timetable(loaded, job),
+        timetable=loaded.timetable_of(job),
         path=paths.parse_path(job.file.path, job.name),
         destinations=tuple(_destination(loaded, name) for name in job.file.endpoint_names),
         checksum_file=sidecars[0],

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from batchxfer.config import Project
     from batchxfer.definitions import Job, PullJob
     from batchxfer.runner import Listener
-    from batchxfer.slots import Timetable
     from batchxfer.wiring import Workplace
 
 
@@ -81,13 +80,3 @@ def push_job(project: Project, name: str) -> Job:
     if not isinstance(job, Job):
         raise UsageError(f"job {name!r} is a pull job, and this version does not fetch files yet")
     return job
-
-
-def timetable(project: Project, job: Job) -> Timetable:
-    """The slots of a job."""
-    from batchxfer import calendars
-    from batchxfer.slots import Timetable
-
-    name = job.schedule.calendar if job.schedule is not None else None
-    calendar = calendars.find(name, project.config.calendars) if name else None
-    return Timetable(job.schedule, project.zone_of(job), calendar)

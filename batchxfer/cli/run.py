@@ -134,7 +134,7 @@ def _wanted(
 def _dues(loaded: Project, job: Job, slot: str | None, from_: str | None, to: str | None) -> list[Due]:
     from batchxfer.cli.clock import SystemClock
 
-    now, timetable, zone = SystemClock().now(), project.timetable(loaded, job), loaded.zone_of(job)
+    now, timetable, zone = SystemClock().now(), loaded.timetable_of(job), loaded.zone_of(job)
     if from_ is not None or to is not None:
         if slot is not None or from_ is None or to is None:
             raise UsageError("--from and --to go together, and without --slot")

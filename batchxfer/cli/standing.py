@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from batchxfer.cli import project
 from batchxfer.errors import ExitCode, worst
 from batchxfer.health import late_slot, pause_of
 from batchxfer.model import Mark, Pause, Run, RunStatus
@@ -132,7 +131,7 @@ def _next_slot(loaded: Project, name: str, now: datetime) -> datetime | None:
     job = loaded.jobs.get(name)
     if job is None or job.schedule is None or not job.enabled:
         return None
-    return next((due.slot for due in project.timetable(loaded, job).next(now, 1)), None)
+    return next((due.slot for due in loaded.timetable_of(job).next(now, 1)), None)
 
 
 def _is_late(loaded: Project, name: str, open_runs: Sequence[Run], now: datetime) -> bool:
@@ -153,7 +152,7 @@ def _unplanned(loaded: Project, name: str, seen: _Seen, now: datetime) -> dateti
         run = ledger.find_slot(name, slot)
         return run is not None and run.status in SETTLED
 
-    return late_slot(project.timetable(loaded, job), seen.marks.get(name), job.schedule.late_after, now, settled)
+    return late_slot(loaded.timetable_of(job), seen.marks.get(name), job.schedule.late_after, now, settled)
 
 
 def _pause(loaded: Project, name: str, open_runs: Sequence[Run], seen: _Seen) -> Pause | None:
