@@ -22,7 +22,9 @@ BatchxferError
 │   │   ├── NotSupported         the server cannot do the step at all
 │   │   ├── CredentialError      a secret or key cannot be read, or is not safe to use
 │   │   ├── QueryError           the database refuses the query
-│   │   └── UnwritableValue      a format cannot represent a value (row, column, value)
+│   │   ├── UnwritableValue      a format cannot represent a value (row, column, value)
+│   │   ├── UnreadableFile       a fetched file is not what its format says (line, column, value)
+│   │   └── LoadError            the target refuses the rows, or has no such table or column
 │   └── HeldError            a person must decide (exit 4)
 │       ├── ForeignFile          something else is at the final name
 │       ├── GuardTripped         too few or too many rows
@@ -213,6 +215,14 @@ class QueryError(PermanentError):
 
 class UnwritableValue(PermanentError):
     kind = "value"
+
+
+class UnreadableFile(PermanentError):
+    kind = "unreadable"
+
+
+class LoadError(PermanentError):
+    kind = "load"
 
 
 class HeldError(AttemptError):

@@ -79,6 +79,24 @@ class Column:
     type: ColumnType
 
 
+@dataclass(frozen=True, kw_only=True)
+class TargetColumn:
+    """A column of a table that is loaded.
+
+    `bits` is the width of integers (16, 32, 64) and floats (32, 64), None where the table has none; `longest` the number of
+    characters (or bytes, of binary columns) that fit; `optional` means that a row without it takes the table's default or
+    NULL; `native` is the database's own name of the type, for messages.
+    """
+
+    name: str
+    type: ColumnType
+    nullable: bool = True
+    optional: bool = True
+    bits: int | None = None
+    longest: int | None = None
+    native: str = ""
+
+
 # --- states --------------------------------------------------------------------------------------
 
 
@@ -133,6 +151,22 @@ class FileStatus(StrEnum):
     PUBLISHED = "published"
 
 
+class FetchStatus(StrEnum):
+    """How far a partner's file has come; the intent is recorded before the side effect.
+
+    `done` when what is to become of the remote file has been done; `skipped` where the job leaves such a file alone;
+    `refused` where it cannot be taken (its name, its size); `excluded` where a person said so.
+    """
+
+    SEEN = "seen"
+    FETCHED = "fetched"
+    LOADED = "loaded"
+    DONE = "done"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    EXCLUDED = "excluded"
+
+
 _D = DeliveryStatus
 _STOPS = frozenset({_D.RETRYING, _D.FAILED, _D.HELD, _D.EXCLUDED})
 
@@ -156,6 +190,19 @@ FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
     _F.SENDING: frozenset(_F),
     _F.PUBLISHING: frozenset(_F),
     _F.PUBLISHED: frozenset(_F) - {_F.PUBLISHING},
+}
+
+_T = FetchStatus
+
+FETCH_MOVES: Mapping[FetchStatus, frozenset[FetchStatus]] = {
+    _T.SEEN: frozenset(_T) - {_T.LOADED, _T.DONE},
+    # Back to seen where the local file is gone, or the remote one changed before it was accepted.
+    _T.FETCHED: frozenset(_T) - {_T.REFUSED},
+    _T.LOADED: frozenset({_T.LOADED, _T.DONE}),
+    _T.DONE: frozenset({_T.DONE}),
+    _T.SKIPPED: frozenset({_T.SKIPPED, _T.SEEN}),
+    _T.REFUSED: frozenset({_T.REFUSED, _T.SEEN}),
+    _T.EXCLUDED: frozenset({_T.EXCLUDED, _T.SEEN}),
 }
 
 _RUN_ORDER = (
@@ -337,8 +384,53 @@ class DeliveryFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeenFile:
+    """A partner's file as a look found it. `path` is below the endpoint's root; `refused` says why it cannot be taken."""
+
+    path: str
+    size: int
+    modified: datetime | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchedFile:
+    """One version of a partner's file, in one run.
+
+    `file` is the version's own id: a rerun's runs have it in common, and with the run's revision it is what a load is known
+    by. `size` (bytes) and `modified` are the server's; `bytes` and `sha256` are of what was fetched. `local_path` is the
+    intent once the bytes are here, and a fact from `fetched` on; `moved_to` is where the remote file is to go. `rows` were
+    loaded, `bad_rows` were left out and are in `bad_path`. `gone` once the remote file was taken away by us.
+    """
+
+    id: str
+    file: str
+    run: str
+    revision: int
+    job: str
+    endpoint: str
+    path: str
+    size: int
+    modified: datetime | None = None
+    status: FetchStatus = FetchStatus.SEEN
+    reason: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    local_path: Path | None = None
+    moved_to: str | None = None
+    gone: bool = False
+    rows: int | None = None
+    bad_rows: int | None = None
+    bad_path: Path | None = None
+    seen_at: datetime
+    fetched_at: datetime | None = None
+    loaded_at: datetime | None = None
+    done_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What proves a delivery. `how` is size, readback, reply, looked, inferred, accepted, or equal."""
+    """What proves a delivery. `how` is size, readback, reply, looked, inferred, accepted, equal, or (of a pull) fetched."""
 
     how: str
     detail: str | None = None
@@ -376,7 +468,10 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The ledger's record of one (job, slot, revision)."""
+    """The ledger's record of one (job, slot, revision).
+
+    A pull's one delivery is its look: the endpoint, and the glob as its path; `files` are what it found.
+    """
 
     id: str
     job: str
@@ -392,6 +487,7 @@ class Run:
     artifact: Artifact | None = None
     attempts: tuple[Attempt, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    files: tuple[FetchedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ primitives, translates its driver's errors into `errors`, and says what it can d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,8 @@ from batchxfer.model import (
     Due,
     Event,
     Evidence,
+    FetchedFile,
+    FetchStatus,
     FileRole,
     FileStatus,
     Mark,
@@ -35,7 +37,9 @@ from batchxfer.model import (
     Plan,
     Run,
     RunStatus,
+    SeenFile,
     Snapshot,
+    TargetColumn,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +123,8 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class BadRecord:
-    """A record that a decoder could not read. `line` is 1-based; `column` a name, or None for the whole record."""
+    """A record that could not be read. `line` is where it begins, 1-based; `column` a name, or None for the whole record;
+    `text` is the record, cut where it is long."""
 
     line: int
     column: str | None
@@ -127,11 +132,106 @@ class BadRecord:
     text: str
 
 
-class Decoder(Protocol):
-    """How records become columns again: the counterpart of Codec, for pull jobs."""
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """Records taken apart: `batch` has a string column (nullable) for each of the decoder's `names`, in their order, and
+    `lines` (int64) the 1-based line at which each record begins. What a batch is cut after depends on the bytes alone."""
 
-    def decode(self, chunks: Iterable[bytes], columns: Sequence[Column] | None) -> Iterator[pa.RecordBatch | BadRecord]:
-        """Batches of the rows in `chunks` in their order, and each bad record where it stands."""
+    batch: pa.RecordBatch
+    lines: pa.Array
+
+
+class Decoder(Protocol):
+    """How records become fields again, for one format and one file: the counterpart of Codec.
+
+    A codec module also holds `Decoder`, called with `(options, columns)`: the format's options, and the columns that the file
+    has by agreement, in order (names as they are in the file), or None where the file's own header says. It takes text in
+    UTF-8 without a byte-order mark and without control records; lines end in LF or CRLF. Types, charset, compression, control
+    records, and what is done about bad records are decoding's.
+
+    A field is null where the format's way of writing NULL stands; a JSON value comes as the text that a delimited file would
+    have (a string unescaped, other scalars and nested values by their tokens, compact).
+    """
+
+    def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
+        """The records in `chunks`, in their order, each bad one where it stands. Memory does not grow with their number.
+
+        Raises UnreadableFile where no record can be told from another (an open quote at the end, a header that is not the
+        format's).
+        """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of the file; known once `decode` gave its first item, or ended."""
+
+
+# --- targets -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadKey:
+    """What a load is known by in the target database: a version of a file, and the revision of the run that loads it."""
+
+    project: str
+    file: str
+    revision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadCounts:
+    """Records that went into the table, and bad ones that were left out."""
+
+    rows: int
+    bad_rows: int = 0
+
+
+class Loading(Protocol):
+    """One open transaction of a target. Leaving it without `commit` undoes everything.
+
+    Raises DatabaseUnavailable (transient), and LoadError (the rows, the table or a right: permanent; the message has the
+    database's own words, without values of secrets). After an error only leaving is allowed.
+    """
+
+    def columns(self, table: str) -> tuple[TargetColumn, ...]:
+        """The table's columns in their order, without generated ones. `table` is a name, or `schema.name`, as the database
+        would find it; LoadError where there is none, naming near ones."""
+
+    def recorded(self, keys: Sequence[LoadKey]) -> dict[LoadKey, LoadCounts]:
+        """Those of `keys` that were loaded and committed, ever."""
+
+    def clear(self, table: str) -> None:
+        """Delete all rows (DELETE, not TRUNCATE: others see the old rows until the commit)."""
+
+    def append(
+        self,
+        table: str,
+        columns: Sequence[TargetColumn],
+        batches: Iterable[pa.RecordBatch],
+        *,
+        key: Sequence[str] = (),
+    ) -> int:
+        """Put the rows of `batches` into `table`, and return their number.
+
+        `columns` are those that the batches have, in that order, each carried as ports.Rows says by its type; the table's
+        other columns take their defaults. With `key` a row whose key is there already takes the place of the old one; of two
+        rows of one key the later one counts. An error that `batches` raises leaves as it is.
+        """
+
+    def record(self, key: LoadKey, counts: LoadCounts) -> None:
+        """Remember the load in the same transaction; LoadError where it is there already."""
+
+    def commit(self) -> None:
+        """Make all of it durable. When it raises, whether it happened is unknown: ask `recorded` in a new transaction."""
+
+
+class Target(Protocol):
+    """A database whose tables are loaded. A database module has `Target` beside `Source`, made alike."""
+
+    def begin(self) -> AbstractContextManager[Loading]:
+        """Open a session and a transaction; makes the small table `batchxfer_loads` where it is missing, before it.
+
+        Raises CredentialError, DatabaseUnavailable, and LoadError where that table may not be made (with the statement that
+        an administrator can run)."""
 
 
 # --- endpoints -----------------------------------------------------------------------------------
@@ -388,6 +488,29 @@ class Ledger(Protocol):
         """A delivery's new state, with the end of the attempt that led to it. `delivered` needs evidence and every file
         `published` (or evidence that says who looked); all others but `pending` need a reason, and `retrying` its `retry_at`.
         `pending` starts a fresh series: retries 0. Without `outcome` the attempt's follows from the status."""
+
+    # fetched files
+
+    def known_files(self, job: str, endpoint: str, paths: Collection[str]) -> dict[str, FetchedFile]:
+        """What is known of each path: its newest version that was not given back, in any run of the job."""
+
+    def same_content(self, job: str, sha256: str, but: str) -> FetchedFile | None:
+        """An accepted file of the job (fetched, loaded or done) with these bytes, other than the version `but`."""
+
+    def see(self, claim: Claim, endpoint: str, found: Sequence[SeenFile]) -> Run:
+        """Record files that a look found: `seen`, or `refused` with the reason. They are the run's from now on."""
+
+    def record_fetch(self, claim: Claim, row: str, status: FetchStatus, **facts: object) -> None:
+        """How far a file has come. `facts` are attributes of FetchedFile (`reason`, `size`, `modified`, `bytes`, `sha256`,
+        `local_path`, `moved_to`, `gone`, `rows`, `bad_rows`, `bad_path`); those not given stay. ValueError for a move that
+        model.FETCH_MOVES does not have."""
+
+    def load_again(self, claim: Claim, run: str) -> Run:
+        """The files of `run`, an earlier revision, as this run's own: `fetched`, and to be loaded again."""
+
+    def miss(self, run: str, reason: str) -> bool:
+        """The run's file has not come in time: it is `missing`, with a notice, until a delivery is. False, and nothing
+        written, where the run is being worked on, or does not wait."""
 
     def release_guard(self, claim: Claim) -> Run:
         """A person let the artifact pass the guard."""
