@@ -7,12 +7,13 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from batchxfer.definitions import SecretRef
+from batchxfer.definitions import SecretRef, Table
 from batchxfer.errors import CredentialError
+from batchxfer.redaction import hide
 
 log = logging.getLogger("batchxfer")
 
@@ -59,12 +60,36 @@ def resolve(
 ) -> Secret:
     """The secret that `ref` points to; a relative file is below `base`. Raises CredentialError.
 
-    A file that others can read is warned about, unless what it holds is `public` (a machine's name).
+    From now on it is taken out of every error and log, and a file that others can read is warned about; unless what it holds
+    is `public` (a machine's name).
     """
     environment = os.environ if environment is None else environment
     if ref.env is not None:
-        return _from_environment(ref.env, environment)
-    return _from_file(path_of(ref.file or "", base, environment=environment), public)
+        secret = _from_environment(ref.env, environment)
+    else:
+        secret = _from_file(path_of(ref.file or "", base, environment=environment), public)
+    if not public:
+        hide(secret.reveal())
+    return secret
+
+
+def without_secrets(config: Table, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment that a command of the configuration is given: without the variables that `config` names as secrets."""
+    environment = os.environ if environment is None else environment
+    hidden = set(_secret_variables(config))
+    return {name: value for name, value in environment.items() if name not in hidden}
+
+
+def _secret_variables(value: object, key: str = "") -> Iterator[str]:
+    if isinstance(value, SecretRef):
+        if value.env is not None and key != "environment":
+            yield value.env
+    elif isinstance(value, Table):
+        for inner_key, inner in value:
+            yield from _secret_variables(inner, inner_key)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _secret_variables(inner)
 
 
 def path_of(text: str, base: Path, *, environment: Mapping[str, str] | None = None) -> Path:

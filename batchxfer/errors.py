@@ -39,6 +39,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from batchxfer.redaction import redacted
+
 
 class ExitCode(IntEnum):
     """What a command's exit status says."""
@@ -82,15 +84,15 @@ def printable(text: str) -> str:
 
 
 class BatchxferError(Exception):
-    """An error that a user may see: what, which one, why (`message`), what to do now (`hint`)."""
+    """An error that a user may see: what, which one, why (`message`), what to do now (`hint`); no secret is in either."""
 
     kind = "error"
     exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = redacted(hint) if hint else hint
+        super().__init__(self.message)
 
     @property
     def info(self) -> ErrorInfo:

@@ -12,12 +12,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from batchxfer.config import Project
+from batchxfer.credentials import without_secrets
 from batchxfer.definitions import Notice as NoticeRule
 from batchxfer.errors import BatchxferError, printable
 from batchxfer.model import Notice, NoticeKind
@@ -34,8 +36,10 @@ Run = Callable[[Sequence[str], bytes, Path], None]
 """Runs a command with these bytes on its standard input, in that folder; raises OSError or subprocess.SubprocessError."""
 
 
-def run_command(command: Sequence[str], event: bytes, folder: Path) -> None:
-    """Run `command`, for at most COMMAND_SECONDS; what it began is ended with it.
+def run_command(
+    command: Sequence[str], event: bytes, folder: Path, *, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run `command`, for at most COMMAND_SECONDS; what it began is ended with it. `environment`: default is our own.
 
     Files, not pipes: a child of the command may keep a pipe open for ever, and fill it.
     """
@@ -43,7 +47,13 @@ def run_command(command: Sequence[str], event: bytes, folder: Path) -> None:
         given.write(event)
         given.seek(0)
         process = subprocess.Popen(  # noqa: S603
-            command, cwd=folder, stdin=given, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=given,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
         )
         try:
             code = process.wait(COMMAND_SECONDS)
@@ -60,10 +70,10 @@ def run_command(command: Sequence[str], event: bytes, folder: Path) -> None:
 class Notifier:
     """Tells what the ledger has noted, by the project's `[[notify]]` rules. Used by one thread."""
 
-    def __init__(self, project: Project, ledger: Ledger, run: Run = run_command) -> None:
+    def __init__(self, project: Project, ledger: Ledger, run: Run | None = None) -> None:
         self._project = project
         self._ledger = ledger
-        self._run = run
+        self._run = run or partial(run_command, environment=without_secrets(project.config))
         self._failed: dict[tuple[str, str], datetime] = {}
         self._hung: dict[str, datetime] = {}
 

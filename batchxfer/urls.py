@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from batchxfer.definitions import Complaint
 from batchxfer.suggestions import did_you_mean
@@ -36,6 +36,21 @@ def has_password(url: str) -> bool:
     in_address = re.match(r"[^:/]+://[^:/@]*:[^@]*@", address) is not None
     words = unquote_plus(unquote_plus(parameters))
     return in_address or re.search(r"(?i)(^|[&;?])\s*(password|passwd|pwd|sslpassword)\s*=", words) is not None
+
+
+def secrets_in(url: str) -> Iterator[str]:
+    """What must not be said of a URL that is a secret itself: all of it, its password, and each piece of one.
+
+    A password with an unescaped `@` or `/` is cut there by whoever reads the URL, and its pieces are taken for hosts and names.
+    """
+    yield url
+    address, _, parameters = url.partition("?")
+    match = re.match(r"[^:/]+://[^:/@]*:(.*)@", url if "@" in parameters else address, re.DOTALL)
+    words = unquote_plus(unquote_plus(parameters))
+    found = [match[1]] if match else []
+    found += re.findall(r"(?i)(?:password|passwd|pwd|secret|token)\s*=\s*([^&;]+)", f"{parameters}&{words}")
+    for password in found:
+        yield from {password, unquote(password), unquote_plus(password), *re.split(r"[@/?#:]", password)}
 
 
 def database_complaints(url: str) -> Iterator[Complaint]:

@@ -16,13 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from batchxfer import config
+from batchxfer import config, urls
 from batchxfer.connections import Connections
 from batchxfer.credentials import resolve
-from batchxfer.definitions import DatabaseOptions, FormatOptions, SecretRef
+from batchxfer.definitions import DatabaseOptions, FormatOptions
 from batchxfer.errors import CredentialError, HeldError
 from batchxfer.model import Column
 from batchxfer.ports import Clock, Codec, Endpoint, Ledger, Source
+from batchxfer.redaction import hide
 
 if TYPE_CHECKING:
     from batchxfer.operations import Operations
@@ -83,7 +84,11 @@ class Toolbox:
     def database_url(self, options: DatabaseOptions) -> str:
         """The URL as the adapters take it: its secret resolved, a relative SQLite file below the project's folder."""
         url = options.url
-        text = resolve(url, self.project.folder).reveal() if isinstance(url, SecretRef) else url
+        if isinstance(url, str):
+            return self.project.absolute_url(url)
+        text = resolve(url, self.project.folder).reveal()
+        for part in urls.secrets_in(text):
+            hide(part)
         return self.project.absolute_url(text)
 
     def codec(self, options: FormatOptions, columns: tuple[Column, ...]) -> Codec:

@@ -8,10 +8,13 @@ import threading
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from batchxfer.cli.output import is_coloured, is_terminal, visible
+from batchxfer.cli.output import is_coloured, is_terminal, on_one_line, visible
+from batchxfer.redaction import redacted
 
 LOGGER = "batchxfer"
 _STYLES = {logging.WARNING: "\x1b[1;33m", logging.ERROR: "\x1b[1;31m", logging.CRITICAL: "\x1b[1;31m"}
+_NAMES = frozenset({"at", "level", "action", "job", "run", "slot", "endpoint", "notice"})
+"""What a program finds a line by: never taken for a secret that happens to be the same word."""
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -47,14 +50,14 @@ class Sentences(logging.Formatter):
         self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
-        text = visible(record.getMessage())
+        text = on_one_line(redacted(record.getMessage()))
         if record.levelno >= logging.WARNING:
             label = f"{record.levelname.lower()}:"
             style = _STYLES.get(record.levelno) if is_coloured(sys.stderr) else None
             text = f"{style}{label}\x1b[0m {text}" if style else f"{label} {text}"
         if self._timed:
             text = f"{_at(record).astimezone():%H:%M:%S} {text}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return f"{text}\n{visible(redacted(self.formatException(record.exc_info)))}" if record.exc_info else text
 
 
 class JsonLines(logging.Formatter):
@@ -73,12 +76,19 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps({key: _sound(value) for key, value in line.items()}, default=str).decode()
+        return orjson.dumps({key: _sound(key, value) for key, value in line.items()}, default=_said).decode()
 
 
-def _sound(value: object) -> object:
-    """Text that UTF-8 can carry: a file's name may hold what it cannot."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def _sound(key: str, value: object) -> object:
+    """Text that UTF-8 can carry (a file's name may hold what it cannot), and without secrets where it is not a name."""
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode()
+    return text if key in _NAMES else redacted(text)
+
+
+def _said(value: object) -> str:
+    return redacted(str(value))
 
 
 def log_faults_of_threads() -> None:

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from batchxfer.errors import BatchxferError, ConfigError, ErrorInfo, Problem
+from batchxfer.redaction import redacted
 
 # What a terminal would obey instead of show; tab and newline stay.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-# Text direction overrides can make one name look like another.
-_CONTROL |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+# Marks of text direction can make one name look like another; line separators are line breaks to some programs.
+_MARKS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROL |= {code: f"\\u{code:04x}" for code in _MARKS}
 _BOLD_RED, _BOLD_YELLOW, _DIM, _PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[2m", "\x1b[0m"
 _STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
 
@@ -21,6 +23,11 @@ _STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow"
 def visible(text: str) -> str:
     """`text` with control characters written out, so that a hostile name cannot draw on the terminal."""
     return text.translate(_CONTROL)
+
+
+def on_one_line(text: str) -> str:
+    """`text` made visible, its line breaks too: what it says must not look like a line of ours."""
+    return visible(text).replace("\n", "\\n")
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -87,11 +94,12 @@ class Output:
         self._tell("error", _BOLD_RED, error.message, error.hint)
 
     def _tell(self, label: str, style: str, text: str, hint: str | None) -> None:
+        text, hint = redacted(text), redacted(hint) if hint else hint
         coloured = is_coloured(sys.stderr)
         start = f"{style}{label}:{_PLAIN}" if coloured else f"{label}:"
-        lines = [f"{start} {visible(text)}"]
+        lines = [f"{start} {on_one_line(text)}"]
         if hint:
-            lines.append(f"{_DIM}→{_PLAIN} {visible(hint)}" if coloured else f"→ {visible(hint)}")
+            lines.append(f"{_DIM}→{_PLAIN} {on_one_line(hint)}" if coloured else f"→ {on_one_line(hint)}")
         _write(sys.stderr, "\n".join(lines))
 
     def say_drawn(self, text: str) -> None:

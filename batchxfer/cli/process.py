@@ -13,6 +13,7 @@ import typer
 from batchxfer.cli import signals
 from batchxfer.cli.output import LostOutput, Output
 from batchxfer.errors import BatchxferError, ErrorInfo, ExitCode, UsageError
+from batchxfer.redaction import redacted
 
 PROGRAM = "batchxfer"
 COMPLETION_VARIABLE = "_BATCHXFER_COMPLETE"
@@ -114,7 +115,7 @@ def _unexpected(error: Exception, output: Output, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        output.note(redacted("".join(traceback.format_exception(error)).rstrip()))
     said = str(error).strip().splitlines()
     output.error(
         Unexpected(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -40,8 +41,18 @@ def opened(
     from batchxfer.wiring import workplace
 
     _log_to_stderr()
-    with workplace(project, SystemClock(), create=create, listener=listener) as place:
+    with _private_files(), workplace(project, SystemClock(), create=create, listener=listener) as place:
         yield place
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """What is made (ledger, spool, fetched files, copies) is for this user only, whatever the shell's umask says."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ class Floor:
 # Lowest first.
 FLOORS = (
     Floor(name="package", modules="__init__", reason="importing the package costs nothing"),
+    Floor(name="secrets", modules="redaction", reason="whatever is said is said without them"),
     Floor(name="errors", modules="errors", reason="everything may fail"),
     Floor(
         name="words", modules="quantities suggestions zones", reason="how people write things, whatever they are for"

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from batchxfer.errors import CredentialError
+from batchxfer.redaction import hide
 
 _CLASSES = (
     (rsa.RSAPrivateKey, paramiko.RSAKey),
@@ -38,11 +39,14 @@ def read_key_file(path: Path, where: str) -> bytes:
             f"{where}: the private key {path} cannot be read: {exc.strerror}",
             hint="check the path in private_key, and that this user may read it",
         ) from exc
+    if mode & 0o077 and _is_public_key(content):
+        raise _not_private(str(path), where)
     if mode & 0o077:
         raise CredentialError(
             f"{where}: the private key {path} can be read or changed by others (mode {mode:04o}), so it is not used",
             hint=f"chmod 600 {path}",
         )
+    hide(content.decode("utf-8", "surrogateescape"))
     return content
 
 
@@ -88,8 +92,18 @@ def _unreadable(content: bytes, passphrase: str | None, what: str, where: str) -
             hint="write it as OpenSSH does: puttygen KEY.ppk -O private-openssh -o KEY",
         )
     if b"PRIVATE KEY" not in content:
-        return CredentialError(
-            f"{where}: {what} is not a private key", hint="give the private key, not the .pub file beside it"
-        )
+        return _not_private(what, where)
     reason = "is damaged, or the passphrase is wrong" if passphrase else "is damaged, or of an unknown kind"
     return CredentialError(f"{where}: the private key {what} {reason}", hint="try: ssh-keygen -y -f KEY")
+
+
+def _is_public_key(content: bytes) -> bool:
+    return b"PRIVATE KEY" not in content and content.lstrip().startswith(
+        (b"ssh-", b"ecdsa-", b"sk-", b"-----BEGIN PUBLIC")
+    )
+
+
+def _not_private(what: str, where: str) -> CredentialError:
+    return CredentialError(
+        f"{where}: {what} is not a private key", hint="give the private key, not the .pub file beside it"
+    )

@@ -1,0 +1,102 @@
+"""Secrets by value: what was once read as a secret is taken out of whatever is said afterwards.
+
+The last line of defence, below every error and every log line. A driver, a database or a server repeats what it was given in
+its own way, so each secret is also looked for as URLs, JSON, Python, shells and base64 write it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "…"
+SHORTEST = 4
+"""Characters of the shortest text that is looked for: anything shorter is a part of most words."""
+_LONG, _LINE, _IN_BASE64 = 9, 16, 8
+
+
+class _Hidden:
+    """The secrets of this process, and the one expression that finds them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.secrets: set[str] = set()
+        self._forms: set[str] = set()
+        self.expression: re.Pattern[str] | None = None
+
+    def add(self, secret: str) -> None:
+        lines = [line.strip() for line in secret.splitlines()]
+        # "-----BEGIN OPENSSH PRIVATE KEY-----" is no secret.
+        texts = [secret, *(line for line in lines if len(line) >= _LINE and not line.startswith("-----"))]
+        with self._lock:
+            self.secrets.add(secret)
+            self._forms.update(form for text in texts for form in _written(text) if len(form) >= SHORTEST)
+            if self._forms:
+                longest_first = sorted(self._forms, key=len, reverse=True)
+                self.expression = re.compile("|".join(map(_expression, longest_first)))
+
+    def clear(self) -> None:
+        with self._lock:
+            self.secrets.clear()
+            self._forms.clear()
+            self.expression = None
+
+
+_hidden = _Hidden()
+
+
+def hide(secret: str) -> None:
+    """Say `secret` no more, from now on; of a text of several lines (a private key) none of its longer lines either."""
+    if secret not in _hidden.secrets:
+        _hidden.add(secret)
+
+
+def redacted(text: str) -> str:
+    """`text` with every secret in it, however written, replaced by HIDDEN."""
+    expression = _hidden.expression
+    return text if expression is None else expression.sub(HIDDEN, text)
+
+
+def forget() -> None:
+    """Know of no secret, as a new process does."""
+    _hidden.clear()
+
+
+def _expression(form: str) -> str:
+    """A short word is looked for as a whole word only: `postgres` may be a password, and stands in `postgresql`."""
+    is_word = len(form) < _LONG and re.fullmatch(r"\w+", form) is not None
+    return rf"(?<!\w){form}(?!\w)" if is_word else re.escape(form)
+
+
+def _written(text: str) -> Iterator[str]:
+    """The ways in which a text may come back."""
+    content = text.encode("utf-8", "surrogateescape")
+    yield text
+    yield " ".join(text.split())
+    yield content.decode("utf-8", "backslashreplace")
+    yield content.decode("latin-1")
+    for encoded in (quote(content, safe=""), quote(content), quote_plus(content)):
+        yield encoded
+        yield re.sub("%..", lambda code: code[0].lower(), encoded)
+    # repr, JSON, unicode_escape (as errors.printable), and what of them stands between the quotes.
+    yield from (repr(text)[1:-1], ascii(text)[1:-1], repr(content)[2:-1])
+    yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    yield text.encode("unicode_escape", "backslashreplace").decode()
+    yield "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    yield from (re.sub(r"(['\\])", r"\\\1", text), re.sub(r"([\"\\])", r"\\\1", text), text.replace("'", "''"))
+    yield content.hex()
+    yield from _in_base64(content)
+
+
+def _in_base64(content: bytes) -> Iterator[str]:
+    """What base64 makes of it, also where it stands behind something else (`user:password`)."""
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + content).decode()
+        whole = encoded[(8 * before + 5) // 6 : 8 * (before + len(content)) // 6]
+        if len(whole) >= _IN_BASE64:
+            yield whole
+            yield whole.replace("+", "-").replace("/", "_")
