@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from batchxfer import calendars, paths, urls
-from batchxfer.definitions import Config, EndpointOptions, FormatOptions, Job, Table
-from batchxfer.errors import ConfigError
+from batchxfer.definitions import AnyJob, Config, EndpointOptions, FormatOptions, Job, PullJob, Table
+from batchxfer.errors import ConfigError, printable
 from batchxfer.fields import UTC
 from batchxfer.format_checks import check_format
 from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dialect_of
+from batchxfer.pull_checks import check_pull, is_dated
 from batchxfer.slots import Timetable
 from batchxfer.sql import GENERIC, Dialect
 from batchxfer.suggestions import did_you_mean
@@ -46,7 +47,7 @@ class Project:
     folder: Path
     path: Path
     config: Config
-    jobs: Mapping[str, Job]
+    jobs: Mapping[str, AnyJob]
     formats: Mapping[str, FormatOptions]
     _job_formats: Mapping[str, FormatOptions] = field(repr=False)
     _queries: Mapping[str, str] = field(repr=False)
@@ -64,27 +65,30 @@ class Project:
         """A database's URL, a relative SQLite file in it below the folder."""
         return urls.absolute(url, self.folder)
 
-    def format_of(self, job: Job) -> FormatOptions:
-        """The format of a job, whether it names one, changes one, or brings its own."""
+    def format_of(self, job: AnyJob) -> FormatOptions:
+        """The format of a job, whether it names one, changes one, or brings its own. A pull that loads nothing needs none."""
         return self._job_formats[job.name]
 
     def query_of(self, job: Job) -> str:
         """The text of a job's query, as it was when the project was loaded."""
         return self._queries[job.name]
 
-    def zone_of(self, job: Job) -> ZoneInfo:
+    def zone_of(self, job: AnyJob) -> ZoneInfo:
         """The job's zone: its schedule's, else the configuration's."""
         own = job.schedule.timezone if job.schedule is not None else None
         return own or self.config.timezone
 
-    def timetable_of(self, job: Job) -> Timetable:
+    def timetable_of(self, job: AnyJob) -> Timetable:
         """The slots of a job."""
         name = job.schedule.calendar if job.schedule is not None else None
         calendar = calendars.find(name, self.config.calendars) if name else None
         return Timetable(job.schedule, self.zone_of(job), calendar)
 
-    def catch_up_of(self, job: Job) -> str:
+    def catch_up_of(self, job: AnyJob) -> str:
         """Which missed slots run: `all`, `merge`, `latest` or `none`."""
+        if isinstance(job, PullJob):
+            chosen = job.schedule.catch_up if job.schedule is not None else None
+            return chosen or ("all" if is_dated(job) else "latest")
         dialect = dialect_of(self.config.databases[job.source.database])
         return effective_catch_up(job, self.query_of(job), dialect)
 
@@ -232,7 +236,7 @@ class _Reader:
 
     # jobs/
 
-    def read_jobs(self, config: Config, formats: Mapping[str, FormatOptions], *, complete: bool) -> dict[str, Job]:
+    def read_jobs(self, config: Config, formats: Mapping[str, FormatOptions], *, complete: bool) -> dict[str, AnyJob]:
         known = Surroundings(
             complete=complete,
             timezone=config.timezone or UTC,
@@ -240,14 +244,15 @@ class _Reader:
             endpoints=config.endpoints or {},
             calendars=config.calendars or {},
         )
-        jobs = {}
+        jobs: dict[str, AnyJob] = {}
         for path, findings in self._files(config.jobs, "jobs", required=complete):
             table = read_toml(path, findings)
-            if table is not None and _is_push(table, findings):
-                jobs[path.stem] = self._read_job(path.stem, table, formats, known, findings)
+            if table is not None:
+                read_it = self._read_pull if table.get("direction") == "pull" else self._read_push
+                jobs[path.stem] = read_it(path.stem, table, formats, known, findings)
         return jobs
 
-    def _read_job(
+    def _read_push(
         self,
         name: str,
         table: dict[str, Any],
@@ -255,18 +260,33 @@ class _Reader:
         known: Surroundings,
         findings: Findings,
     ) -> Job:
-        if "name" in table:
-            findings.add("name", "unknown key", "a job's name is the name of its file")
-        job = read(Job, {**table, "name": name}, "", findings)
-        layout = self._job_format(job, formats, findings) if job.file is not None else None
+        job = read(Job, _named(table, name, findings), "", findings)
+        layout = self._job_format(job.file.format, formats, findings) if job.file is not None else None
         query = self._query(job, findings) if job.source is not None else None
         check_job(job, query, layout, known, findings)
         if layout is not None and query is not None:
             self.job_formats[name], self.queries[name] = layout, query
         return job
 
-    def _job_format(self, job: Job, formats: Mapping[str, FormatOptions], findings: Findings) -> FormatOptions | None:
-        chosen: Any = job.file.format  # None where it could not be read
+    def _read_pull(
+        self,
+        name: str,
+        table: dict[str, Any],
+        formats: Mapping[str, FormatOptions],
+        known: Surroundings,
+        findings: Findings,
+    ) -> PullJob:
+        job = read(PullJob, _named(table, name, findings), "", findings)
+        layout = self._job_format(job.file.format, formats, findings) if job.file is not None else None
+        check_pull(job, known, findings)
+        if layout is not None:
+            self.job_formats[name] = layout
+        return job
+
+    def _job_format(
+        self, chosen: Any, formats: Mapping[str, FormatOptions], findings: Findings
+    ) -> FormatOptions | None:
+        """The format that a job chose; None where there is none, or it could not be read."""
         if isinstance(chosen, dict):
             return self._inline_format(dict(chosen), findings)
         if chosen is None:
@@ -306,11 +326,10 @@ class _Reader:
         return None
 
 
-def _is_push(table: Mapping[str, Any], findings: Findings) -> bool:
-    if table.get("direction") != "pull":
-        return True
-    findings.add("direction", '"pull" is not supported yet', "this version sends files; take the job out, or upgrade")
-    return False
+def _named(table: Mapping[str, Any], name: str, findings: Findings) -> dict[str, Any]:
+    if "name" in table:
+        findings.add("name", "unknown key", "a job's name is the name of its file")
+    return {**table, "name": name}
 
 
 def _check_name(name: str, where: str, findings: Findings) -> None:
@@ -323,4 +342,4 @@ def _check_name(name: str, where: str, findings: Findings) -> None:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    return printable(str(path.relative_to(folder) if path.is_relative_to(folder) else path))

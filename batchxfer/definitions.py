@@ -361,6 +361,11 @@ class Job(Table):
     file: FileOptions = Field(description="What is sent, and where.")
     retry: Retry = Field(default=Retry(), description="When a failed delivery is tried again.")
 
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What its runs begin with."""
+        return self.source.parameters
+
 
 class PullFileOptions(Table):
     """What is fetched, and what becomes of it."""
@@ -392,6 +397,10 @@ class PullFileOptions(Table):
     max_bytes: Size = Field(default=4 * 1024**3, description="A larger file is refused.")
     compress: Compression = Field(default="none", description="How the bytes are compressed.")
 
+    @property
+    def endpoint_names(self) -> tuple[str, ...]:
+        return (self.endpoint,)
+
 
 class LoadOptions(Table):
     """Where fetched rows go."""
@@ -418,3 +427,11 @@ class PullJob(Table):
     file: PullFileOptions = Field(description="What is fetched, and what becomes of it.")
     load: LoadOptions | None = Field(default=None, description="Where its rows go.")
     retry: Retry = Field(default=Retry(), description="When a failed fetch is tried again.")
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What its runs begin with."""
+        return {}
+
+
+AnyJob = Job | PullJob

@@ -34,6 +34,19 @@ def late_slot(
     return next(_unsettled(timetable, mark.planned_until, now - late_after, settled), None)
 
 
+def missing_at(
+    slot: datetime, missing_after: timedelta | None, next_slot: datetime | None, dated: bool
+) -> datetime | None:
+    """When a file that is owed is missing: after `missing_after`, else at the next slot; None for never.
+
+    Where names do not tie files to slots, the next slot takes what comes, so that it is missing then at the latest.
+    """
+    own = slot + missing_after if missing_after is not None else None
+    if own is None or (next_slot is not None and not dated):
+        return min(filter(None, (own, next_slot)), default=None)
+    return own
+
+
 def _unsettled(
     timetable: Timetable, after: datetime, before: datetime, settled: Callable[[datetime], bool]
 ) -> Iterator[datetime]:

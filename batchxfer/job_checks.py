@@ -9,7 +9,16 @@ from zoneinfo import ZoneInfo
 
 from batchxfer import calendars, paths, sql
 from batchxfer.cron import Cron
-from batchxfer.definitions import Calendar, DatabaseOptions, EndpointOptions, FileOptions, FormatOptions, Job, Schedule
+from batchxfer.definitions import (
+    AnyJob,
+    Calendar,
+    DatabaseOptions,
+    EndpointOptions,
+    FileOptions,
+    FormatOptions,
+    Job,
+    Schedule,
+)
 from batchxfer.errors import QueryError
 from batchxfer.suggestions import did_you_mean
 from batchxfer.tables import Findings
@@ -51,21 +60,22 @@ def check_job(
 ) -> None:
     """Add what is wrong; `job` may be half-read, `query` and `layout` None where they cannot be had."""
     if job.schedule is not None:
-        _check_schedule(job.schedule, known, findings)
+        check_schedule(job.schedule, known, findings)
+        _check_no_waiting(job.schedule, findings)
     if job.source is not None:
         _check_source(job, query, known, findings)
-    _check_guard(job, findings)
+    check_guard(job, findings)
     if job.file is not None:
         _check_endpoints(job.file, known, findings)
         _check_paths(job, known, findings)
         _check_local_times(job.file, layout, known, findings)
-    _check_retry(job, findings)
+    check_retry(job, findings)
 
 
 # --- schedule ------------------------------------------------------------------------------------
 
 
-def _check_schedule(schedule: Schedule, known: Surroundings, findings: Findings) -> None:
+def check_schedule(schedule: Schedule, known: Surroundings, findings: Findings) -> None:
     if (schedule.cron is None) == (schedule.every is None):
         findings.add("schedule", "takes exactly one of cron and every", 'write cron = "30 7 * * 1-5" or every = "6h"')
     if schedule.cron is not None:
@@ -73,6 +83,9 @@ def _check_schedule(schedule: Schedule, known: Surroundings, findings: Findings)
     _check_calendar(schedule, known, findings)
     if schedule.lag and schedule.interval == "days":
         findings.add("schedule.lag", 'is for interval = "slots"; whole days end at midnight', "take one of them out")
+
+
+def _check_no_waiting(schedule: Schedule, findings: Findings) -> None:
     for key in ("poll", "missing_after"):
         if key in schedule.model_fields_set and getattr(schedule, key) is not None:
             findings.add(f"schedule.{key}", "is for pull jobs; a push job waits for no file", "take it out")
@@ -165,7 +178,7 @@ def _check_catch_up(job: Job, used: set[str], findings: Findings) -> None:
         )
 
 
-def _check_guard(job: Job, findings: Findings) -> None:
+def check_guard(job: AnyJob, findings: Findings) -> None:
     least, most = (job.guard.min_rows, job.guard.max_rows) if job.guard is not None else (None, None)
     if least is not None and most is not None and least > most:
         findings.add("guard", f"min_rows = {least} is more than max_rows = {most}", "no number of rows can pass")
@@ -200,12 +213,14 @@ def _names(file: FileOptions) -> tuple[str, ...]:
 
 def _check_paths(job: Job, known: Surroundings, findings: Findings) -> None:
     path = (
-        _template(lambda: paths.parse_path(job.file.path, job.name), "file.path", findings) if job.file.path else None
+        read_template(lambda: paths.parse_path(job.file.path, job.name), "file.path", findings)
+        if job.file.path
+        else None
     )
     files = {"file.path": list(paths.sample_paths(path, job.name))} if path is not None else {}
     for key in ("checksum_file", "done_file"):
         text = getattr(job.file, key)
-        template = _template(partial(paths.parse_sidecar, text), f"file.{key}", findings) if text else None
+        template = read_template(partial(paths.parse_sidecar, text), f"file.{key}", findings) if text else None
         if template is not None and path is not None:
             samples = [paths.render_sidecar_text(template, sample) for sample in files["file.path"]]
             _add_problems(samples[:1], f"file.{key}", "", findings)
@@ -215,7 +230,7 @@ def _check_paths(job: Job, known: Surroundings, findings: Findings) -> None:
         _check_temporary_names(name, known.endpoints.get(name), files, findings)
 
 
-def _template(read: Callable[[], Template], where: str, findings: Findings) -> Template | None:
+def read_template(read: Callable[[], Template], where: str, findings: Findings) -> Template | None:
     try:
         return read()
     except TemplateError as exc:
@@ -273,7 +288,7 @@ def _check_local_times(
 # --- retry ---------------------------------------------------------------------------------------
 
 
-def _check_retry(job: Job, findings: Findings) -> None:
+def check_retry(job: AnyJob, findings: Findings) -> None:
     if job.retry is None or job.retry.repeat is None:
         return
     if job.schedule is None or job.schedule.cutoff is None:

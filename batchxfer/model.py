@@ -489,6 +489,11 @@ class Run:
     deliveries: tuple[Delivery, ...] = ()
     files: tuple[FetchedFile, ...] = ()
 
+    @property
+    def is_pull(self) -> bool:
+        """Whether it fetches: what it does, once it has begun, has no query."""
+        return self.snapshot is not None and not self.snapshot.query
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:

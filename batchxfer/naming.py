@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from zoneinfo import ZoneInfo
 
-from batchxfer import paths
+from batchxfer import globs, paths
 from batchxfer.config import Project
-from batchxfer.definitions import EndpointOptions, FileOptions, Job
+from batchxfer.definitions import AnyJob, EndpointOptions, FileOptions, Job, PullFileOptions, PullJob
 from batchxfer.families import slot_facts
 from batchxfer.model import Due, FileRole, ParameterValue
 from batchxfer.ports import PlannedDelivery
+from batchxfer.pull import Agreement
+from batchxfer.pull_checks import is_dated as is_dated
+from batchxfer.templates import Template
 
 
 def facts(job: str, due: Due, *, revision: int, run: str, zone: ZoneInfo, endpoint_zone: ZoneInfo) -> dict[str, object]:
@@ -31,8 +35,14 @@ def query_parameters(job: str, due: Due, declared: Mapping[str, ParameterValue])
     }
 
 
-def planned_deliveries(project: Project, job: Job, due: Due, *, revision: int, run: str) -> list[PlannedDelivery]:
-    """The deliveries of a run, with the paths of their files in publishing order. Raises paths.PathError."""
+def planned_deliveries(project: Project, job: AnyJob, due: Due, *, revision: int, run: str) -> list[PlannedDelivery]:
+    """The deliveries of a run, with the paths of their files in publishing order. Raises paths.PathError.
+
+    A pull has one, its look: the path is the slot's glob."""
+    if isinstance(job, PullJob):
+        values = pull_facts(project, job, due, job.file.endpoint)
+        glob = globs.render(paths.parse_glob(job.file.path, job.name), values)
+        return [PlannedDelivery(endpoint=job.file.endpoint, files=((FileRole.DATA, glob),))]
     zone = project.zone_of(job)
     planned = []
     for name in job.file.endpoint_names:
@@ -61,6 +71,35 @@ def given_folders(options: EndpointOptions, file: FileOptions) -> dict[FileRole,
         if template is not None:
             given[role] = _depth(paths.fixed_folder(paths.parse_sidecar(template), within=data))
     return given
+
+
+def folders_given(options: EndpointOptions, template: Template) -> int | None:
+    """The same for where a fetched file is moved to."""
+    if options.create_folders != "dated":
+        return None if options.create_folders == "none" else 0
+    return _depth(paths.fixed_folder(template))
+
+
+def pull_facts(project: Project, job: PullJob, due: Due, endpoint: str) -> dict[str, object]:
+    """The values of a pull's names: its glob's, and those of where its files go."""
+    zone = project.zone_of(job)
+    options = project.config.endpoints.get(endpoint)
+    values = facts(job.name, due, revision=1, run="", zone=zone, endpoint_zone=options.timezone if options else zone)
+    return {name: values[name] for name in paths.GLOB_FIELDS}
+
+
+def pull_agreement(glob: str, file: PullFileOptions) -> Agreement:
+    """What was agreed about the files that `glob` means."""
+    return Agreement(
+        glob=glob,
+        max_bytes=file.max_bytes,
+        done_file=_sidecar(file.done_file),
+        checksum_file=_sidecar(file.checksum_file),
+    )
+
+
+def _sidecar(text: str | None) -> Callable[[str], str] | None:
+    return partial(paths.render_sidecar, paths.parse_sidecar(text)) if text is not None else None
 
 
 def _depth(folder: str) -> int:

@@ -10,15 +10,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from batchxfer.config import Project
+from batchxfer.definitions import PullJob
 from batchxfer.errors import BusyError, UsageError
 from batchxfer.health import pause_of
-from batchxfer.model import Claim, DeliveryStatus, Due, Evidence, FileStatus, ParameterValue, Run, RunStatus
+from batchxfer.model import (
+    Claim,
+    DeliveryStatus,
+    Due,
+    Evidence,
+    FetchStatus,
+    FileStatus,
+    ParameterValue,
+    Run,
+    RunStatus,
+)
 from batchxfer.ports import Clock, Ledger
 from batchxfer.runner import Runner
 from batchxfer.worker import Worker
 
 SETTLED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED})
-LEFT_ALONE = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.FAILED, RunStatus.HELD, RunStatus.MISSING})
+# What is missing is looked for: it is taken when it comes after all.
+LEFT_ALONE = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.FAILED, RunStatus.HELD})
 STEP_SECONDS = 1.0
 
 
@@ -47,7 +59,7 @@ class Operations:
 
         Raises BusyError while another worker has it, unless `wait`; `wait` also stays until a retry is due.
         """
-        parameters = {**self._project.jobs[job].source.parameters, **overrides}
+        parameters = {**self._project.jobs[job].parameters, **overrides}
         run = self._ledger.ensure_run(job, due, parameters)
         while run.status not in LEFT_ALONE:
             if (reason := self._why_not(run)) is not None:
@@ -132,6 +144,11 @@ class Operations:
 
     def resend(self, run: Run) -> Run:
         """The same bytes to the same path: an equal file there stays, what is gone is sent again."""
+        if run.is_pull:
+            raise UsageError(
+                f"run {run.id} fetches: there is nothing to send",
+                hint=f"load what was fetched again with: batchxfer rerun {run.id}",
+            )
         if run.artifact is None or not run.artifact.path.exists():
             raise UsageError(
                 f"run {run.id} has no artifact to send again"
@@ -149,6 +166,7 @@ class Operations:
 
     def rerun(self, run: Run, overrides: Mapping[str, ParameterValue]) -> Rerun:
         """Query again: as a new revision where a byte of the earlier one was published, else in its place."""
+        self._check_loads(run)
         newest = self._ledger.find_slot(run.job, run.due.slot) or run
         if newest.id != run.id:
             raise UsageError(
@@ -167,8 +185,18 @@ class Operations:
         if after is not before:
             with self._worker.claimed(after.id) as claim:
                 self._ledger.set_parameters(claim, {**before.parameters, **overrides})
+                if before.is_pull:
+                    self._ledger.load_again(claim, before.id)
                 self._anew(claim, after)
         return Rerun(before=before, after=self._ledger.find_run(after.id))
+
+    def _check_loads(self, run: Run) -> None:
+        job = self._project.jobs.get(run.job)
+        if isinstance(job, PullJob) and job.load is None:
+            raise UsageError(
+                f"job {run.job!r} loads nothing, so there is nothing to do again",
+                hint=f"what is not fetched yet is fetched with: batchxfer retry {run.id}",
+            )
 
     def _anew(self, claim: Claim, run: Run) -> Run:
         return self._runner.execute(claim, self._ledger.find_run(run.id), anew=True)
@@ -204,8 +232,15 @@ class Operations:
             for delivery in current.deliveries:
                 if delivery.status not in SETTLED:
                     evidence = Evidence(how="accepted", detail=why)
+                    self._leave_files(claim, current, why)
                     self._ledger.settle(claim, delivery.id, DeliveryStatus.DELIVERED, evidence=evidence)
         return self._ledger.find_run(run.id)
+
+    def _leave_files(self, claim: Claim, run: Run, why: str) -> None:
+        """What a person has dealt with is not fetched, nor loaded, any more."""
+        for file in run.files:
+            if file.status in (FetchStatus.SEEN, FetchStatus.FETCHED):
+                self._ledger.record_fetch(claim, file.id, FetchStatus.EXCLUDED, reason=f"accepted: {why}")
 
     def exclude(self, run: Run, why: str) -> Run:
         """Never send it."""
@@ -217,7 +252,10 @@ class Operations:
 
 
 def was_published(run: Run) -> bool:
-    """Whether a byte of the run is, may be, or once was at a final name, or arrived as a person says."""
+    """Whether a byte of the run is, may be, or once was at a final name, or arrived as a person says; of a pull,
+    whether a row of it is loaded."""
+    if run.is_pull:
+        return any(file.loaded_at is not None for file in run.files)
     return any(
         delivery.delivered_at is not None
         or any(file.status in (FileStatus.PUBLISHING, FileStatus.PUBLISHED) or file.created for file in delivery.files)

@@ -26,6 +26,11 @@ PATH_FIELDS: Mapping[str, FieldKind] = {
 }
 RECORD_FIELDS: Mapping[str, FieldKind] = {**PATH_FIELDS, "rows": _K.NUMBER, "sum[]": _K.NUMBER, "count[]": _K.NUMBER}
 SIDECAR_FIELDS: Mapping[str, FieldKind] = dict.fromkeys(("path", "dir", "name", "stem"), _K.TEXT)
+# A glob has no revision and no run: it says what is owed, not who asks.
+GLOB_FIELDS: Mapping[str, FieldKind] = {
+    name: kind for name, kind in PATH_FIELDS.items() if name not in ("revision", "run")
+}
+TAKEN_FIELDS: Mapping[str, FieldKind] = {**GLOB_FIELDS, "name": _K.TEXT, "stem": _K.TEXT}
 TEMP_FIELDS: Mapping[str, FieldKind] = dict.fromkeys(("name", "attempt"), _K.TEXT)
 
 LONGEST_SEGMENT = 255
@@ -135,6 +140,41 @@ def _with_revision(template: Template, values: Mapping[str, object]) -> str:
     path, revision = template.render(values), values["revision"]
     assert isinstance(revision, int)  # noqa: S101 - its kind is NUMBER
     return path if template.uses("revision") else with_revision(path, revision)
+
+
+def parse_glob(text: str, job: str = "job") -> Template:
+    """Read the glob of a pull `job`. Raises TemplateError with every problem."""
+    template = parse(text, GLOB_FIELDS)
+    sample = template.render(_sample(job, 1))
+    problems = list(path_problems(sample))
+    if "**" in sample:
+        problems.append(TemplateProblem(problem="'**'", hint="name each folder, with * and ? inside of one name"))
+    _refuse(text, problems)
+    return template
+
+
+def parse_taken(text: str, job: str = "job") -> Template:
+    """Read where a fetched file goes: a `move_to`, or an `into`. Raises TemplateError with every problem."""
+    template = parse(text, TAKEN_FIELDS)
+    problems = list(path_problems(template.render({**_sample(job, 1), "name": "n.csv", "stem": "n"})))
+    if not (template.uses("name") or template.uses("stem")):
+        problems.append(TemplateProblem(problem="no {name}", hint="else all files would have one name"))
+    _refuse(text, problems)
+    return template
+
+
+def render_taken(template: Template, values: Mapping[str, object], name: str) -> str:
+    """Where the file `name` goes. Raises PathError."""
+    return check_path(template.render({**values, "name": name, "stem": split_extension(name)[0]}))
+
+
+def numbered(path: str, number: int) -> str:
+    """`path`, or its next name where that is taken: `a.csv`, `a.2.csv`, `a.3.csv`."""
+    if number < 2:
+        return path
+    folder, name = split(path)
+    stem, extension = split_extension(name)
+    return join(folder, f"{stem}.{number}{extension}")
 
 
 def parse_temp_name(text: str) -> Template:

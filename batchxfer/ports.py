@@ -494,6 +494,9 @@ class Ledger(Protocol):
     def known_files(self, job: str, endpoint: str, paths: Collection[str]) -> dict[str, FetchedFile]:
         """What is known of each path: its newest version that was not given back, in any run of the job."""
 
+    def previous_version(self, job: str, endpoint: str, path: str, but: str) -> FetchedFile | None:
+        """The newest accepted file (fetched, loaded or done) of that path, other than the version `but`."""
+
     def same_content(self, job: str, sha256: str, but: str) -> FetchedFile | None:
         """An accepted file of the job (fetched, loaded or done) with these bytes, other than the version `but`."""
 

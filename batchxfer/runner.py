@@ -5,18 +5,17 @@ Failures are decided by `retry` and recorded with their reason; only OwnershipLo
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from batchxfer import naming, push, retry, slots, snapshots, spool
+from batchxfer import naming, push, snapshots, spool
+from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
-from batchxfer.definitions import EndpointOptions, FormatOptions, Job
-from batchxfer.errors import AttemptError, GuardTripped, HeldError, LoginRefused, PastCutoff, WrongEnvironment
+from batchxfer.definitions import AnyJob, EndpointOptions, FormatOptions, Job, PullJob
+from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff
 from batchxfer.ids import new_id
 from batchxfer.layout import Encoder
 from batchxfer.model import (
@@ -29,54 +28,22 @@ from batchxfer.model import (
     FileRole,
     FileStatus,
     Outcome,
-    Pause,
     Run,
-    RunStatus,
 )
 from batchxfer.paths import PathError
 from batchxfer.ports import Clock, Codec, Ledger, Query, Source
+from batchxfer.puller import PullAdapters, Puller
 from batchxfer.resolve import Policy
+from batchxfer.settling import OPEN, Settling, outcome_of
 from batchxfer.snapshots import Definition
 
-if TYPE_CHECKING:
-    pass
 
-log = logging.getLogger("batchxfer")
-
-OPEN = frozenset({DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.PUBLISHING, DeliveryStatus.RETRYING})
-
-STATUS_AFTER = {
-    retry.RetryAt: DeliveryStatus.RETRYING,
-    retry.GiveUp: DeliveryStatus.FAILED,
-    retry.Hold: DeliveryStatus.HELD,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activity:
-    """What is going on, for a progress bar: `stage` is building or sending; `bytes` so far, `total` where it is known."""
-
-    stage: str
-    run: Run
-    bytes: int
-    rows: int | None = None
-    total: int | None = None
-    endpoint: str | None = None
-    path: str | None = None
-
-
-Listener = Callable[[Activity], None]
-
-
-class Adapters(Protocol):
+class Adapters(PullAdapters, Protocol):
     """What wiring finds by name."""
 
     def source(self, name: str) -> Source: ...
 
     def codec(self, options: FormatOptions, columns: tuple[Column, ...]) -> Codec: ...
-
-    def format(self, text: str) -> FormatOptions:
-        """A format from its JSON text, as a snapshot keeps it."""
 
 
 class Runner:
@@ -98,8 +65,9 @@ class Runner:
         self._adapters = adapters
         self._connections = connections
         self._clock = clock
-        self._environment = environment
+        self._settling = Settling(project, ledger, environment)
         self._listener = listener or (lambda activity: None)
+        self._puller = Puller(project, ledger, adapters, connections, clock, self._settling, self._listener)
 
     def execute(self, claim: Claim, run: Run, *, anew: bool = False, resend: bool = False, insist: bool = False) -> Run:
         """Do what is due of `run`; its deliveries say what came of it.
@@ -109,98 +77,68 @@ class Runner:
         """
         job = self._project.jobs.get(run.job)
         if job is None:
-            return self.stop(claim, run, HeldError(f"job {run.job!r} is no longer there", hint="bring its file back"))
+            return self._settling.stop(
+                claim, run, HeldError(f"job {run.job!r} is no longer there", hint="bring its file back")
+            )
         if anew or run.snapshot is None:
             try:
                 run = self._adopt(claim, run, job)
             except PathError as error:
-                return self.stop(claim, run, error)
-        run = self._hold_other_environments(claim, run)
+                return self._settling.stop(claim, run, error)
+        run = self._settling.hold_other_environments(claim, run)
         if not self._due(run, resend):
             return run
         try:
-            self._check_cutoff(run, job)
+            self._settling.check_cutoff(run, job)
         except PastCutoff as error:
-            return self._too_late(claim, run, job, error)
-        run = self._ensure_artifact(claim, run, job)
-        for delivery in self._due(run, resend) if run.artifact else ():
+            return self._settling.too_late(claim, run, job, error)
+        if isinstance(job, Job):
+            run = self._ensure_artifact(claim, run, job)
+        for delivery in self._due(run, resend) if run.artifact or isinstance(job, PullJob) else ():
             paused = f"@{delivery.endpoint}" in self._ledger.pauses()
-            pause = self._pause_of(job, delivery) if paused and not insist else None
-            if pause is None:
+            pause = self._settling.pause_of(job, delivery) if paused and not insist else None
+            if pause is None and isinstance(job, PullJob):
+                run = self._puller.pull(claim, run, job, delivery, paused=paused)
+            elif pause is None and isinstance(job, Job):
                 run = self._deliver(claim, run, job, delivery, resend=resend, paused=paused)
-            elif pause.until is not None:
-                run = self._wait(claim, delivery, pause.why, pause.until)
+            elif pause is not None and pause.until is not None:
+                run = self._settling.wait(claim, delivery, pause.why, pause.until)
         return run
-
-    def _too_late(self, claim: Claim, run: Run, job: Job, error: PastCutoff) -> Run:
-        if job.schedule is not None and job.schedule.past_cutoff == "skip":
-            return self._ledger.skip(claim, error.message)
-        return self.stop(claim, run, error)
-
-    def _pause_of(self, job: Job, delivery: Delivery) -> Pause | None:
-        """The pause to wait for. After a refused login one delivery may try, each time the pause has run out."""
-        trial = retry.login_trial(job.retry, delivery.retries, self._ledger.now())
-        return self._ledger.try_login(delivery.endpoint, trial)
-
-    def _wait(self, claim: Claim, delivery: Delivery, why: str, until: datetime) -> Run:
-        reason = f"endpoint {delivery.endpoint!r} waits since a login was refused: {why}"
-        return self._ledger.settle(claim, delivery.id, DeliveryStatus.RETRYING, reason=reason, retry_at=until)
 
     def _due(self, run: Run, resend: bool) -> list[Delivery]:
         now = self._ledger.now()
         wanted = OPEN | {DeliveryStatus.DELIVERED} if resend else OPEN
-        return [d for d in run.deliveries if d.status in wanted and (d.retry_at is None or d.retry_at <= now or resend)]
+        # What is pending may wait for a look, but not against a person's word.
+        return [
+            d
+            for d in run.deliveries
+            if d.status in wanted
+            and (d.status is DeliveryStatus.PENDING or d.retry_at is None or d.retry_at <= now or resend)
+        ]
+
+    def check_environment(self, name: str) -> None:
+        """Raise WrongEnvironment where the endpoint is meant for another machine than this; no socket is opened."""
+        self._settling.check_environment(name)
+
+    def stop(self, claim: Claim, run: Run, error: AttemptError) -> Run:
+        """Nothing of the run can go on: each open delivery takes the error as its own."""
+        return self._settling.stop(claim, run, error)
 
     # what the run is
 
-    def _adopt(self, claim: Claim, run: Run, job: Job) -> Run:
+    def _adopt(self, claim: Claim, run: Run, job: AnyJob) -> Run:
         parameters = snapshots.todays_parameters(run, job)
         if parameters != run.parameters:
             run = self._ledger.set_parameters(claim, parameters)
         planned = naming.planned_deliveries(self._project, job, run.due, revision=run.revision, run=run.id)
         return self._ledger.adopt(claim, snapshots.take(self._project, job), planned)
 
-    def check_environment(self, name: str) -> None:
-        """Raise WrongEnvironment where the endpoint is meant for another machine than this; no socket is opened."""
-        endpoint = self._project.config.endpoints.get(name)
-        wanted = endpoint.environment if endpoint else None
-        if wanted in (None, self._environment):
-            return
-        here = f"says {self._environment!r}" if self._environment else "has none"
-        raise WrongEnvironment(
-            f"endpoint {name!r} is for environment {wanted!r}, and this machine {here}: nothing was sent",
-            hint="run it where it belongs, or set `environment` in config.toml; then retry",
-        )
-
-    def _hold_other_environments(self, claim: Claim, run: Run) -> Run:
-        for delivery in run.deliveries:
-            if delivery.status in OPEN:
-                try:
-                    self.check_environment(delivery.endpoint)
-                except WrongEnvironment as error:
-                    run = self._hold(claim, delivery, error)
-        return run
-
-    def _check_cutoff(self, run: Run, job: Job) -> None:
-        cutoff = self._cutoff(run, job)
-        if cutoff is None or run.guard_released or self._ledger.now() <= cutoff:
-            return
-        if job.schedule is not None and job.schedule.past_cutoff != "send":
-            shown = cutoff.astimezone(job.schedule.cutoff_timezone or self._project.zone_of(job))
-            raise PastCutoff(
-                f"job {run.job!r}: its cutoff, {shown:%Y-%m-%d %H:%M %Z}, has passed: nothing more is published",
-                hint=f"send it all the same with: batchxfer release {run.id}",
-            )
-
-    def _cutoff(self, run: Run, job: Job) -> datetime | None:
-        return slots.cutoff_of(job.schedule, self._project.zone_of(job), run.due.slot)
-
     # building
 
     def _ensure_artifact(self, claim: Claim, run: Run, job: Job) -> Run:
         if run.artifact is not None and not run.artifact.path.exists():
             if any(file.status is not FileStatus.PENDING for d in run.deliveries for file in d.files):
-                return self.stop(claim, run, self._lost_artifact(run.artifact))
+                return self._settling.stop(claim, run, self._lost_artifact(run.artifact))
             run = self._ledger.drop_artifact(claim)
         if run.artifact is None:
             run = self._build(claim, run, job)
@@ -218,7 +156,7 @@ class Runner:
             artifact = self._write_artifact(run, job)
         except AttemptError as error:
             self._ledger.end_attempt(claim, attempt.id, outcome_of(error), error.info)
-            return self.stop(claim, run, error)
+            return self._settling.stop(claim, run, error)
         return self._ledger.record_artifact(claim, attempt.id, artifact)
 
     def _write_artifact(self, run: Run, job: Job) -> Artifact:
@@ -288,7 +226,7 @@ class Runner:
             f"{rows:,} rows, and the job's [guard] has {limit}: nothing was sent",
             hint=f"look at it with: batchxfer show {run.id}; send it with: batchxfer release {run.id}",
         )
-        return self.stop(claim, run, error)
+        return self._settling.stop(claim, run, error)
 
     # delivering
 
@@ -299,7 +237,7 @@ class Runner:
         try:
             evidence = self._try(claim, run, job, delivery, attempt.id, resend=again, paused=paused)
         except AttemptError as error:
-            return self._failed(claim, run, job, delivery, attempt.id, error)
+            return self._settling.failed(claim, run, job, delivery, attempt.id, error)
         return self._ledger.settle(
             claim,
             delivery.id,
@@ -315,8 +253,8 @@ class Runner:
         artifact = run.artifact
         if artifact is None:
             raise HeldError("there is no artifact to send", hint="rerun to query again")
-        options = self._endpoint(delivery.endpoint)
-        self.check_environment(delivery.endpoint)
+        options = self._settling.endpoint(delivery.endpoint)
+        self._settling.check_environment(delivery.endpoint)
 
         def record(role: FileRole, status: FileStatus, **facts: object) -> None:
             self._ledger.record_file(claim, delivery.id, role, status, **facts)  # type: ignore[arg-type]
@@ -345,16 +283,8 @@ class Runner:
                 attempt=attempt,
                 resend=resend,
                 progress=progress,
-                before_publish=lambda: self._check_cutoff(run, job),
+                before_publish=lambda: self._settling.check_cutoff(run, job),
             )
-
-    def _endpoint(self, name: str) -> EndpointOptions:
-        options = self._project.config.endpoints.get(name)
-        if options is None:
-            raise HeldError(
-                f"endpoint {name!r} is no longer in config.toml", hint="bring it back and retry, or exclude the run"
-            )
-        return options
 
     def _agreement(self, run: Run, delivery: Delivery, options: EndpointOptions) -> push.Agreement:
         file = self._definition(run).file
@@ -369,57 +299,3 @@ class Runner:
             temp_name=options.temp_name,
             given_folders=naming.given_folders(options, file),
         )
-
-    # what came of it
-
-    def _failed(self, claim: Claim, run: Run, job: Job, delivery: Delivery, attempt: str, error: AttemptError) -> Run:
-        log.info(
-            "%s",
-            error.message,
-            extra={"action": "attempt-failed", "job": job.name, "endpoint": delivery.endpoint, "kind": error.kind},
-        )
-        return self._settle(claim, run, job, delivery, error, attempt=attempt)
-
-    def stop(self, claim: Claim, run: Run, error: AttemptError) -> Run:
-        """Nothing of the run can go on: each open delivery takes the error as its own."""
-        job = self._project.jobs.get(run.job)
-        if not run.deliveries:
-            held = isinstance(error, HeldError)
-            return self._ledger.stop(claim, RunStatus.HELD if held else RunStatus.FAILED, error.message)
-        for delivery in run.deliveries:
-            if delivery.status in OPEN:
-                run = self._settle(claim, run, job, delivery, error) if job else self._hold(claim, delivery, error)
-        return run
-
-    def _hold(self, claim: Claim, delivery: Delivery, error: AttemptError) -> Run:
-        return self._ledger.settle(claim, delivery.id, DeliveryStatus.HELD, reason=error.message, error=error.info)
-
-    def _settle(
-        self, claim: Claim, run: Run, job: Job, delivery: Delivery, error: AttemptError, *, attempt: str | None = None
-    ) -> Run:
-        decision = retry.decide(
-            job.retry,
-            delivery.retries,
-            error,
-            self._ledger.now(),
-            self._cutoff(run, job),
-            past_cutoff=job.schedule.past_cutoff if job.schedule else "hold",
-        )
-        if isinstance(error, LoginRefused) and isinstance(decision, retry.RetryAt):
-            self._ledger.refuse_login(delivery.endpoint, error.message, decision.at)
-        return self._ledger.settle(
-            claim,
-            delivery.id,
-            STATUS_AFTER[type(decision)],
-            attempt=attempt,
-            outcome=outcome_of(error) if attempt else None,
-            reason=error.message if isinstance(decision, retry.RetryAt) else decision.reason,
-            retry_at=decision.at if isinstance(decision, retry.RetryAt) else None,
-            used_retry=isinstance(decision, retry.RetryAt) and decision.uses_retry,
-            error=error.info,
-        )
-
-
-def outcome_of(error: AttemptError) -> Outcome:
-    """How an attempt that ended with `error` is recorded."""
-    return {1: Outcome.PERMANENT, 3: Outcome.TRANSIENT, 4: Outcome.HELD}[int(error.exit_code)]

@@ -9,12 +9,14 @@ from datetime import datetime
 
 from batchxfer import planner
 from batchxfer.config import Project
-from batchxfer.definitions import Job
+from batchxfer.definitions import AnyJob, PullJob
 from batchxfer.dispatch import JobRules, Ready, ready
 from batchxfer.errors import BatchxferError
-from batchxfer.model import Mark, NoticeKind, OpenRun, Plan
+from batchxfer.health import missing_at
+from batchxfer.model import Mark, NoticeKind, OpenRun, Plan, RunStatus
 from batchxfer.planner import CatchUp
 from batchxfer.ports import Ledger
+from batchxfer.pull_checks import is_dated
 from batchxfer.slots import Timetable
 
 log = logging.getLogger("batchxfer")
@@ -44,8 +46,9 @@ class Ticker:
         self._project = project
         self._ledger = ledger
         self._known: dict[str, _Known] = {}
-        self._jobs = {
-            name: job for name, job in project.jobs.items() if isinstance(job, Job) and (not only or name in only)
+        self._jobs = {name: job for name, job in project.jobs.items() if not only or name in only}
+        self._waiting = {
+            name for name, job in self._jobs.items() if isinstance(job, PullJob) and job.file.expect != "any"
         }
         self._timetables = {name: project.timetable_of(job) for name, job in self._jobs.items() if job.schedule}
         self._rules = {
@@ -60,6 +63,7 @@ class Ticker:
         # Planning takes time, and what it made may start at once: nothing of it is older than this.
         now = self._ledger.now()
         found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
+        found = self._miss(found, now)
         self._note_late(found, now)
         started = self._ready(found, now)
         return Tick(at=now, runs=started.runs, next_at=self._next(started))
@@ -121,11 +125,11 @@ class Ticker:
     def _plan_job(self, name: str, timetable: Timetable, mark: Mark, now: datetime) -> None:
         job = self._jobs[name]
         plan = planner.plan(timetable, mark, now, self._catch_up(job), enabled=job.enabled)
-        if self._ledger.record_plan(mark, plan, job.source.parameters):
+        if self._ledger.record_plan(mark, plan, job.parameters):
             self._known[name] = self._look_ahead(timetable, plan.mark)
             self._log(name, plan)
 
-    def _catch_up(self, job: Job) -> CatchUp:
+    def _catch_up(self, job: AnyJob) -> CatchUp:
         assert job.schedule is not None  # noqa: S101 - only jobs with one have a timetable
         return CatchUp(
             kind=self._project.catch_up_of(job),
@@ -143,12 +147,36 @@ class Ticker:
 
     # lateness
 
+    def _miss(self, found: list[OpenRun], now: datetime) -> list[OpenRun]:
+        """Say which slots' files have not come in time; the runs as they are then."""
+        missed = set()
+        for run in found:
+            if run.job in self._waiting and run.status in (RunStatus.PENDING, RunStatus.RETRYING):
+                reason = self._why_missing(run, now)
+                if reason is not None and self._ledger.miss(run.id, reason):
+                    missed.add(run.job)
+                    log.warning("%s: %s", run.job, reason, extra={"action": "missing", "job": run.job, "run": run.id})
+        if not missed:
+            return found
+        again = [run for job in missed for run in self._ledger.open_runs(job)]
+        return sorted([*(run for run in found if run.job not in missed), *again], key=lambda run: (run.slot, run.id))
+
+    def _why_missing(self, run: OpenRun, now: datetime) -> str | None:
+        job, timetable = self._jobs[run.job], self._timetables.get(run.job)
+        if timetable is None or job.schedule is None or not isinstance(job, PullJob):
+            return None
+        following = timetable.next(run.slot, 1)
+        at = missing_at(run.slot, job.schedule.missing_after, following[0].slot if following else None, is_dated(job))
+        if at is None or now < at:
+            return None
+        return f"no file came for the slot {run.slot.isoformat()} until {at.isoformat()}"
+
     def _note_late(self, found: list[OpenRun], now: datetime) -> None:
         """A slot that is due and not delivered is late, whether or not anything has failed."""
         noted = {notice.run for notice in self._ledger.notices() if notice.kind is NoticeKind.LATE} if found else set()
         for run in found:
             job = self._jobs.get(run.job)
-            if job is None or job.schedule is None or run.id in noted:
+            if job is None or job.schedule is None or run.id in noted or run.status is RunStatus.MISSING:
                 continue
             if now - run.slot > job.schedule.late_after:
                 detail = {"slot": run.slot, "status": run.status, "late_after": str(job.schedule.late_after)}

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, cast
 
 from batchxfer import config, urls
 from batchxfer.connections import Connections
-from batchxfer.credentials import resolve
+from batchxfer.credentials import peek, resolve, secrets_of
 from batchxfer.definitions import DatabaseOptions, FormatOptions
 from batchxfer.errors import CredentialError, HeldError
 from batchxfer.model import Column
-from batchxfer.ports import Clock, Codec, Endpoint, Ledger, Source
+from batchxfer.ports import Clock, Codec, Decoder, Endpoint, Ledger, Source, Target
 from batchxfer.redaction import hide
 
 if TYPE_CHECKING:
+    from batchxfer.activity import Listener
     from batchxfer.operations import Operations
-    from batchxfer.runner import Listener, Runner
+    from batchxfer.runner import Runner
     from batchxfer.worker import Worker
 
 log = logging.getLogger("batchxfer")
@@ -72,6 +73,12 @@ class Toolbox:
     _endpoints: dict[str, Endpoint] = field(default_factory=dict, repr=False, compare=False)
 
     def source(self, name: str) -> Source:
+        return cast(Source, self._database(name, "Source"))
+
+    def target(self, name: str) -> Target:
+        return cast(Target, self._database(name, "Target"))
+
+    def _database(self, name: str, role: str) -> object:
         options = self.project.config.databases.get(name)
         if options is None:
             raise HeldError(f"database {name!r} is no longer in config.toml", hint="bring it back, then retry")
@@ -79,7 +86,7 @@ class Toolbox:
         scheme = url.partition(":")[0].partition("+")[0]
         module = adapter("databases", "postgresql" if scheme in POSTGRESQL_SCHEMES else "sqlalchemy")
         password = resolve(options.password, self.project.folder) if options.password else None
-        return cast(Source, module.Source(name, options, url=url, password=password))
+        return cast(object, getattr(module, role)(name, options, url=url, password=password))
 
     def database_url(self, options: DatabaseOptions) -> str:
         """The URL as the adapters take it: its secret resolved, a relative SQLite file below the project's folder."""
@@ -87,12 +94,14 @@ class Toolbox:
         if isinstance(url, str):
             return self.project.absolute_url(url)
         text = resolve(url, self.project.folder).reveal()
-        for part in urls.secrets_in(text):
-            hide(part)
+        _hide_url(text)
         return self.project.absolute_url(text)
 
     def codec(self, options: FormatOptions, columns: tuple[Column, ...]) -> Codec:
         return cast(Codec, adapter("codec", options.kind).Codec(options, columns))
+
+    def decoder(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> Decoder:
+        return cast(Decoder, adapter("codec", options.kind).Decoder(options, columns))
 
     def format(self, text: str) -> FormatOptions:
         import orjson
@@ -151,6 +160,7 @@ class Workplace:
 
     def renewed(self, project: config.Project) -> Workplace:
         """The same ledger with another configuration."""
+        hide_secrets(project)
         toolbox = Toolbox(project)
         return replace(
             self,
@@ -169,6 +179,7 @@ def workplace(
 
     `create` makes the ledger of a new project, and never one where a ledger was: LedgerError says so.
     """
+    hide_secrets(project)
     ledger = open_ledger(project, clock, create=create)
     if ledger is None:
         yield None
@@ -187,6 +198,22 @@ def workplace(
             )
     finally:
         ledger.close()
+
+
+def hide_secrets(project: config.Project) -> None:
+    """Hide every secret of the project that can be read: a server may know, and say, one that is not used here."""
+    urls_of_databases = [options.url for options in project.config.databases.values()]
+    for ref in secrets_of(project.config):
+        text = peek(ref, project.folder)
+        if text is not None and ref in urls_of_databases:
+            _hide_url(text)
+        elif text is not None:
+            hide(text)
+
+
+def _hide_url(text: str) -> None:
+    for part in urls.secrets_in(text):
+        hide(part)
 
 
 def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledger | None:

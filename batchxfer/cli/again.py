@@ -11,7 +11,7 @@ import typer
 from batchxfer.cli import completion, progress, project
 from batchxfer.cli.changes import Changes, changes
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
-from batchxfer.cli.results import EXIT_CODES
+from batchxfer.cli.results import exit_code
 from batchxfer.cli.times import Zones
 from batchxfer.errors import UsageError
 from batchxfer.model import Run
@@ -64,7 +64,7 @@ def rerun(
     told: list[Rerun] = []
 
     def again(place: Workplace, found: Run) -> Run:
-        overrides = parse_parameters(param or [], project.push_job(place.project, found.job))
+        overrides = parse_parameters(param or [], project.known_job(place.project, found.job))
         told.append(place.operations.rerun(found, overrides))
         return told[-1].after
 
@@ -125,4 +125,4 @@ def _act(
             words.output.say(told().sentence)
         if after == before:
             words.output.say(f"it was {after.status} before, and nothing was done")
-    return EXIT_CODES[after.status]
+    return exit_code(after)

@@ -9,7 +9,7 @@ from batchxfer.errors import Problem
 
 if TYPE_CHECKING:
     from batchxfer.config import Project
-    from batchxfer.definitions import Job
+    from batchxfer.definitions import AnyJob
     from batchxfer.families import Destination, Names
 
 
@@ -17,8 +17,10 @@ def collisions(loaded: Project, *, only: str | None = None) -> list[Problem]:
     """One problem for each job, and each two jobs, that would use a path twice; with `only`, those of that job."""
     from batchxfer import proof
     from batchxfer.cli.clock import SystemClock
+    from batchxfer.definitions import Job
 
-    known = [names_of(loaded, job) for job in loaded.jobs.values()]
+    # What is fetched is somebody else's to name.
+    known = [names_of(loaded, job) for job in loaded.jobs.values() if isinstance(job, Job)]
     if only is not None:
         known = _neighbours(known, only)
     found = proof.collisions(known, SystemClock().now())
@@ -40,10 +42,16 @@ def _neighbours(known: Iterable[Names], job: str) -> list[Names]:
     return [names for names in known if names.job == job or places[names.job] & places.get(job, set())]
 
 
-def names_of(loaded: Project, job: Job) -> Names:
-    """What a job calls its files, and when."""
+def names_of(loaded: Project, job: AnyJob) -> Names:
+    """What a job calls its files, and when; of a pull the globs that it looks for."""
     from batchxfer import paths
+    from batchxfer.definitions import PullJob
     from batchxfer.families import Names
+
+    destinations = tuple(_destination(loaded, name) for name in job.file.endpoint_names)
+    if isinstance(job, PullJob):
+        glob = paths.parse_glob(job.file.path, job.name)
+        return Names(job=job.name, timetable=loaded.timetable_of(job), path=glob, destinations=destinations)
 
     sidecars = [
         paths.parse_sidecar(text) if text is not None else None for text in (job.file.checksum_file, job.file.done_file)
@@ -52,7 +60,7 @@ def names_of(loaded: Project, job: Job) -> Names:
         job=job.name,
         timetable=loaded.timetable_of(job),
         path=paths.parse_path(job.file.path, job.name),
-        destinations=tuple(_destination(loaded, name) for name in job.file.endpoint_names),
+        destinations=destinations,
         checksum_file=sidecars[0],
         done_file=sidecars[1],
         replace=job.file.on_exists == "replace",

@@ -15,7 +15,7 @@ from batchxfer.errors import BatchxferError, ErrorInfo, Problem
 
 if TYPE_CHECKING:
     from batchxfer.cli.times import Zones
-    from batchxfer.model import Artifact, Attempt, Delivery, Pause, Run
+    from batchxfer.model import Artifact, Attempt, Delivery, FetchedFile, Pause, Run
 
 _WIDEST_INTEGER = 2**63
 
@@ -64,8 +64,8 @@ def run_document(run: Run, zones: Zones) -> Document:
         "retry_at": instant(run.retry_at),
         "attempts": [_attempt(attempt) for attempt in run.attempts],
         "artifact": _artifact(run.artifact),
-        "deliveries": [_delivery(run, delivery, zones) for delivery in run.deliveries],
-        "files": [],
+        "deliveries": [_delivery(run, delivery, zones) for delivery in run.deliveries if not run.is_pull],
+        "files": [_file(file) for file in run.files],
     }
 
 
@@ -117,6 +117,25 @@ def _delivery(run: Run, delivery: Delivery, zones: Zones) -> Document:
         "delivered_at": instant(delivery.delivered_at),
         "server_key": evidence.server_key if evidence else None,
         "error": error_of(delivery.error),
+    }
+
+
+def _file(file: FetchedFile) -> Document:
+    return {
+        "endpoint": file.endpoint,
+        "path": file.path,
+        "status": file.status.value,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "rows": file.rows,
+        "bad_rows": file.bad_rows,
+        "local_path": str(file.local_path) if file.local_path is not None else None,
+        "fetched_at": instant(file.fetched_at),
+        "loaded_at": instant(file.loaded_at),
+        "reason": file.reason,
+        "bad_path": str(file.bad_path) if file.bad_path is not None else None,
+        "moved_to": file.moved_to,
+        "modified": instant(file.modified),
     }
 
 

@@ -26,7 +26,7 @@ def run_due(words: Context, jobs: Sequence[str]) -> int:
 
     loaded = project.load(words)
     for name in jobs:
-        project.push_job(loaded, name)
+        project.known_job(loaded, name)
     _warn_of_collisions(words, loaded, jobs)
     with project.opened(words, loaded, create=True) as place:
         assert place is not None  # noqa: S101 - it was to be made

@@ -17,7 +17,7 @@ from batchxfer.errors import ExitCode
 if TYPE_CHECKING:
     from batchxfer.cli.output import Output
     from batchxfer.config import Project
-    from batchxfer.definitions import Job
+    from batchxfer.definitions import AnyJob
     from batchxfer.planned import Row
 
 MOST_DAYS = 36525
@@ -48,7 +48,7 @@ def plan(
     words = context_of(context, config, as_json)
     loaded = project.load(words)
     now = SystemClock().now()
-    chosen = [project.push_job(loaded, name) for name in job] if job else _scheduled(loaded)
+    chosen = [project.known_job(loaded, name) for name in job] if job else _scheduled(loaded)
     for each in chosen:
         if (why := why_no_slots(each)) is not None:
             words.output.note(why)
@@ -62,13 +62,11 @@ def plan(
     return ExitCode.DONE
 
 
-def _scheduled(loaded: Project) -> list[Job]:
-    from batchxfer.definitions import Job
-
-    return [job for job in loaded.jobs.values() if isinstance(job, Job) and why_no_slots(job) is None]
+def _scheduled(loaded: Project) -> list[AnyJob]:
+    return [job for job in loaded.jobs.values() if why_no_slots(job) is None]
 
 
-def why_no_slots(job: Job) -> str | None:
+def why_no_slots(job: AnyJob) -> str | None:
     """Why a job owes no slots; None where it does."""
     if job.schedule is None:
         return f"job {job.name!r} has no schedule: it is run by hand"
@@ -76,7 +74,7 @@ def why_no_slots(job: Job) -> str | None:
 
 
 def _rows(
-    loaded: Project, job: Job, from_: str | None, now: datetime, days: int | None, count: int | None
+    loaded: Project, job: AnyJob, from_: str | None, now: datetime, days: int | None, count: int | None
 ) -> Iterator[Row]:
     from batchxfer.cli.collisions import names_of
     from batchxfer.planned import rows

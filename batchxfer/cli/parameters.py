@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from batchxfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from batchxfer.definitions import Job
+    from batchxfer.definitions import AnyJob
     from batchxfer.model import ParameterValue
 
 _BOOLEANS = {"true": True, "false": False}
 
 
-def parse_parameters(words: Sequence[str], job: Job) -> dict[str, ParameterValue]:
+def parse_parameters(words: Sequence[str], job: AnyJob) -> dict[str, ParameterValue]:
     """The values of `name=value` words. Raises UsageError for what the job does not declare, or of another type."""
-    declared: Mapping[str, ParameterValue] = job.source.parameters
+    declared: Mapping[str, ParameterValue] = job.parameters
     values: dict[str, ParameterValue] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -31,9 +31,11 @@ def parse_parameters(words: Sequence[str], job: Job) -> dict[str, ParameterValue
     return values
 
 
-def _known(name: str, declared: Mapping[str, ParameterValue], job: Job) -> str:
+def _known(name: str, declared: Mapping[str, ParameterValue], job: AnyJob) -> str:
     from batchxfer.suggestions import did_you_mean
 
+    if job.direction == "pull":
+        return "a pull has no query, and so no parameters"
     if not declared:
         return f"jobs/{job.name}.toml declares none: add it to [source] parameters with its usual value"
     return did_you_mean(name, declared, what="its parameters are")

@@ -13,7 +13,7 @@ from batchxfer.cli.output import Output, is_terminal, visible
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from batchxfer.runner import Activity
+    from batchxfer.activity import Activity
 
 PATIENCE_SECONDS = 0.4
 """What is over sooner is not drawn."""

@@ -13,9 +13,9 @@ from batchxfer.cli.options import CONFIG_VARIABLE, Context
 from batchxfer.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
+    from batchxfer.activity import Listener
     from batchxfer.config import Project
-    from batchxfer.definitions import Job, PullJob
-    from batchxfer.runner import Listener
+    from batchxfer.definitions import AnyJob
     from batchxfer.wiring import Workplace
 
 
@@ -73,21 +73,11 @@ def _log_to_stderr() -> None:
         logs.to_stderr(logging.WARNING)
 
 
-def known_job(project: Project, name: str) -> Job | PullJob:
+def known_job(project: Project, name: str) -> AnyJob:
     """The job of that name. Raises UsageError with what was probably meant."""
     from batchxfer.suggestions import did_you_mean
 
     job = project.jobs.get(name)
     if job is None:
         raise UsageError(f"there is no job {name!r}", hint=did_you_mean(name, project.jobs, what="the jobs are"))
-    return job
-
-
-def push_job(project: Project, name: str) -> Job:
-    """The push job of that name. Raises UsageError where it is none."""
-    from batchxfer.definitions import Job
-
-    job = known_job(project, name)
-    if not isinstance(job, Job):
-        raise UsageError(f"job {name!r} is a pull job, and this version does not fetch files yet")
     return job

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from batchxfer.cli import pulls
 from batchxfer.cli.output import Output
 from batchxfer.cli.table import Cell, Row, draw
 from batchxfer.cli.times import Zones, show_time
@@ -28,6 +29,9 @@ NOT_SENT = frozenset({DeliveryStatus.RETRYING, DeliveryStatus.FAILED, DeliverySt
 
 def headline(run: Run, zones: Zones) -> str:
     """What it is, when it was due, how it stands, and the file's size and digest."""
+    if run.is_pull:
+        what = [_what(run), f"due {show_time(run.due.slot, zones.of_job(run.job))}"]
+        return " · ".join([*what, *pulls.headline(run)])
     parts = [_what(run), f"due {show_time(run.due.slot, zones.of_job(run.job))}", _how_it_stands(run)]
     if (artifact := run.artifact) is not None:
         parts += [counted(artifact.rows, "row"), size(artifact.bytes), f"sha256 {artifact.sha256[:8]}…"]
@@ -59,6 +63,7 @@ def _checked(delivery: Delivery) -> str:
         "equal": "there already, read back",
         "accepted": "accepted by a person",
         "inferred": "inferred",
+        "fetched": "fetched",
     }
     return words.get(how, how)
 
@@ -80,8 +85,15 @@ def _troubles(run: Run, zones: Zones) -> Iterator[tuple[ErrorInfo, str]]:
         if error not in seen:
             seen.add(error)
             yield _with_next_step(run, delivery, error, zones), ""
-    if not run.deliveries and run.reason:
-        yield ErrorInfo(kind=run.status, message=run.reason), ""
+    if run.reason and (not run.deliveries or run.status in (RunStatus.MISSING, RunStatus.PENDING)) and not seen:
+        yield ErrorInfo(kind=run.status, message=run.reason, hint=_when_again(run, zones)), ""
+
+
+def _when_again(run: Run, zones: Zones) -> str | None:
+    look = run.deliveries[0] if run.is_pull and run.deliveries else None
+    if look is None or look.retry_at is None:
+        return None
+    return f"looked for again from {show_time(look.retry_at, zones.of_job(run.job), seconds=True)} on, or by the same command"
 
 
 def _with_next_step(run: Run, delivery: Delivery, error: ErrorInfo, zones: Zones) -> ErrorInfo:
@@ -105,20 +117,20 @@ def runs_table(runs: Sequence[Run], zones: Zones, output: Output) -> None:
     shown = {zones.of_job(run.job).key for run in runs}
     one_zone = shown.pop() if len(shown) == 1 else None
     ids = short_ids(run.id for run in runs)
-    rows: list[Row] = [
+    lines: list[Row] = [
         [
             ids[run.id],
             _what(run),
             show_time(run.due.slot, zones.of_job(run.job), named=False, offset=one_zone is None),
             status_cell(run.status.value),
-            f"{run.artifact.rows:,}" if run.artifact else "",
-            size(run.artifact.bytes) if run.artifact else "",
+            "" if (rows := pulls.rows_of(run)) is None else f"{rows:,}",
+            "" if (total := pulls.bytes_of(run)) is None else size(total),
             _note(run, zones),
         ]
         for run in runs
     ]
     header = ("RUN", "JOB", f"DUE ({one_zone})" if one_zone else "DUE", "STATUS", "ROWS", "SIZE", "WHERE OR WHY")
-    draw(header, rows, output, right=("ROWS", "SIZE"), expendable=("SIZE", "ROWS"))
+    draw(header, lines, output, right=("ROWS", "SIZE"), expendable=("SIZE", "ROWS"))
 
 
 def status_cell(status: str) -> Cell:
@@ -126,6 +138,8 @@ def status_cell(status: str) -> Cell:
 
 
 def _note(run: Run, zones: Zones) -> str:
+    if run.status is RunStatus.DELIVERED and run.is_pull:
+        return f"← {pulls.names(pulls.taken(run)) or 'nothing new'}"
     if run.status is RunStatus.DELIVERED:
         return f"→ {', '.join(delivery.endpoint for delivery in run.deliveries)}"
     if run.status is RunStatus.RETRYING and run.retry_at is not None:
@@ -144,6 +158,7 @@ def story(run: Run, zones: Zones, output: Output) -> None:
     output.say()
     for label, value in _facts(run, zones):
         output.say(f"  {label:<11}{value}")
+    pulls.tell_files(run, zones, output)
     for delivery in run.deliveries:
         output.say()
         _tell_delivery(run, delivery, zones, output)
@@ -151,7 +166,7 @@ def story(run: Run, zones: Zones, output: Output) -> None:
         output.say()
         output.say("Attempts")
     for attempt in run.attempts:
-        _tell_attempt(attempt, zone.key, output)
+        _tell_attempt(attempt, zone.key, output, "fetch from" if run.is_pull else "send to")
     _tell_next(run, output)
 
 
@@ -164,7 +179,8 @@ def _facts(run: Run, zones: Zones) -> Iterator[tuple[str, str]]:
     if run.parameters:
         yield "parameters", ", ".join(f"{name} = {value}" for name, value in run.parameters.items())
     if (artifact := run.artifact) is None:
-        yield "file", "none was built"
+        if not run.is_pull:
+            yield "file", "none was built"
         return
     yield "file", f"{counted(artifact.rows, 'row')} · {counted(artifact.bytes, 'byte')}"
     yield "", f"sha256 {artifact.sha256}"
@@ -181,7 +197,8 @@ def _in_zones(instant: datetime, zone_names: Sequence[str], *, seconds: bool = F
 
 def _tell_delivery(run: Run, delivery: Delivery, zones: Zones, output: Output) -> None:
     partner = zones.partner_of(delivery.endpoint)
-    output.say(f"To {delivery.endpoint}" + (f" ({partner})" if partner else "") + f": {delivery.path}")
+    way = "Looking at" if run.is_pull else "To"
+    output.say(f"{way} {delivery.endpoint}" + (f" ({partner})" if partner else "") + f": {delivery.path}")
     for label, value in _delivery_facts(run, delivery, zones):
         output.say(f"  {label:<11}{value}")
 
@@ -202,14 +219,14 @@ def _delivery_facts(run: Run, delivery: Delivery, zones: Zones) -> Iterator[tupl
         yield "evidence", evidence_words(delivery.evidence)
         if delivery.evidence.server_key:
             yield "server key", delivery.evidence.server_key
-    for file in delivery.files[1:]:
+    for file in () if run.is_pull else delivery.files[1:]:
         yield file.role.value, f"{file.path} · {file.status.value}"
     if delivery.status in NOT_SENT and delivery.error and delivery.error.hint:
         yield "→", delivery.error.hint
 
 
-def _tell_attempt(attempt: Attempt, zone: str, output: Output) -> None:
-    what = f"send to {attempt.endpoint}" if attempt.endpoint else "build"
+def _tell_attempt(attempt: Attempt, zone: str, output: Output, way: str) -> None:
+    what = f"{way} {attempt.endpoint}" if attempt.endpoint else "build"
     took = duration(attempt.ended_at - attempt.started_at) if attempt.ended_at else "not ended"
     outcome = attempt.outcome.value if attempt.outcome else "under way"
     output.say(f"  {attempt.number:>2}  {_started(attempt, zone)}  {what} · {took} · {outcome}")

@@ -22,6 +22,13 @@ EXIT_CODES: Mapping[RunStatus, ExitCode] = {
 }
 
 
+def exit_code(run: Run) -> ExitCode:
+    """What a run's state says to a script. What waits for a file is looked for again."""
+    if run.status is RunStatus.PENDING and run.retry_at is not None:
+        return ExitCode.RETRYING
+    return EXIT_CODES[run.status]
+
+
 @dataclass(kw_only=True)
 class Result:
     """What came of it: the runs in order, and the error that ended the series."""
@@ -31,5 +38,5 @@ class Result:
 
     @property
     def exit_code(self) -> ExitCode:
-        codes = [EXIT_CODES[run.status] for run in self.runs]
+        codes = [exit_code(run) for run in self.runs]
         return worst([*codes, self.error.exit_code] if self.error else codes)

@@ -18,7 +18,7 @@ from batchxfer.model import Due, ParameterValue, Run, RunStatus
 
 if TYPE_CHECKING:
     from batchxfer.config import Project
-    from batchxfer.definitions import Job
+    from batchxfer.definitions import AnyJob
     from batchxfer.slots import Timetable
     from batchxfer.wiring import Workplace
 
@@ -29,7 +29,7 @@ SETTLED = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.SKIPPED}
 class Wanted:
     """What a person asked of a job."""
 
-    job: Job
+    job: AnyJob
     dues: Sequence[Due]
     overrides: Mapping[str, ParameterValue]
     wait: bool = False
@@ -87,7 +87,13 @@ def run(
     wanted = _wanted(loaded, job, slot, from_, to, param or [], dry_run=dry_run, wait=wait)
     if dry_run:
         from batchxfer.cli.dry_run import dry_run as build_only
+        from batchxfer.definitions import PullJob
 
+        if isinstance(wanted.job, PullJob):
+            raise UsageError(
+                f"--dry-run builds a file, and job {job!r} fetches them",
+                hint=f"see what it looks for with: batchxfer plan {job}",
+            )
         return build_only(words, loaded, wanted.job, wanted.dues, wanted.overrides)
     _warn_of_collisions(words, loaded, job)
     return _carry_out(words, loaded, wanted)
@@ -121,7 +127,7 @@ def _wanted(
 ) -> Wanted:
     from batchxfer.cli.parameters import parse_parameters
 
-    job = project.push_job(loaded, name)
+    job = project.known_job(loaded, name)
     overrides = parse_parameters(param, job)
     if overrides and job.schedule is not None and not dry_run:
         raise UsageError(
@@ -131,7 +137,7 @@ def _wanted(
     return Wanted(job=job, dues=_dues(loaded, job, slot, from_, to), overrides=overrides, wait=wait)
 
 
-def _dues(loaded: Project, job: Job, slot: str | None, from_: str | None, to: str | None) -> list[Due]:
+def _dues(loaded: Project, job: AnyJob, slot: str | None, from_: str | None, to: str | None) -> list[Due]:
     from batchxfer.cli.clock import SystemClock
 
     now, timetable, zone = SystemClock().now(), loaded.timetable_of(job), loaded.zone_of(job)
@@ -144,7 +150,7 @@ def _dues(loaded: Project, job: Job, slot: str | None, from_: str | None, to: st
     return [_one(job, timetable, at, now)]
 
 
-def _one(job: Job, timetable: Timetable, at: datetime | None, now: datetime) -> Due:
+def _one(job: AnyJob, timetable: Timetable, at: datetime | None, now: datetime) -> Due:
     if at is not None and at > now:
         raise UsageError(
             f"--slot {at.astimezone(timetable.zone).isoformat()} is in the future: it is not due yet",
@@ -161,7 +167,7 @@ def _one(job: Job, timetable: Timetable, at: datetime | None, now: datetime) -> 
     return latest
 
 
-def _range(job: Job, timetable: Timetable, start: datetime, end: datetime, now: datetime) -> list[Due]:
+def _range(job: AnyJob, timetable: Timetable, start: datetime, end: datetime, now: datetime) -> list[Due]:
     if job.schedule is None:
         raise UsageError(
             f"job {job.name!r} has no schedule, so there are no slots between --from and --to", hint="use --slot"

@@ -10,6 +10,7 @@ import typer
 
 from batchxfer.cli import project
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
+from batchxfer.cli.pulls import bytes_of, rows_of
 from batchxfer.cli.render import COLOURS
 from batchxfer.cli.table import Cell
 from batchxfer.cli.times import Zones, show_time
@@ -67,8 +68,8 @@ def _last_document(run: Run, zones: Zones) -> dict[str, object]:
         "run": run.id,
         "slot": instant(run.due.slot, zones.of_job(run.job)),
         "delivered_at": instant(_delivered_at(run)),
-        "rows": run.artifact.rows if run.artifact else None,
-        "bytes": run.artifact.bytes if run.artifact else None,
+        "rows": rows_of(run),
+        "bytes": bytes_of(run),
     }
 
 
@@ -88,8 +89,8 @@ def _draw(rows: Sequence[Standing], zones: Zones, output: Output) -> None:
         [
             row.job,
             _slot(row.last.due.slot if row.last else None, row, zones) or "never",
-            f"{row.last.artifact.rows:,}" if row.last and row.last.artifact else "",
-            size(row.last.artifact.bytes) if row.last and row.last.artifact else "",
+            f"{rows_of(row.last) or 0:,}" if row.last and rows_of(row.last) is not None else "",
+            size(bytes_of(row.last) or 0) if row.last and bytes_of(row.last) is not None else "",
             _slot(row.due, row, zones),
             show_time(row.next_slot, zones.of_job(row.job)) if row.next_slot else "by hand",
             _now(row),

@@ -717,7 +717,7 @@ def test_guard_and_retry_make_sense(desk: Desk, more: str, problem: str) -> None
     ("line", "problem"),
     [
         ('name = "x"', "name: unknown key; a job's name is the name of its file"),
-        ('direction = "pull"', 'direction: "pull" is not supported yet'),
+        ('direction = "pull"', "source: unknown key; keys: description, direction, enabled, file, guard, load"),
         ('direction = "psh"', "direction: unknown value \"psh\"; did you mean 'push'?; values: push"),
         ("schedule = 5", "schedule: must be a table, not 5"),
         ("enabled = 1", "enabled: must be true or false, not 1"),

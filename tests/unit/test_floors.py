@@ -47,7 +47,7 @@ FLOORS = (
     Floor(name="contracts", modules="fields definitions ports", together=True, reason="what the parts agree on"),
     Floor(
         name="writing",
-        modules="values instants conversions totals charset templates shapes paths sql compression",
+        modules="values instants conversions totals charset templates shapes paths globs sql compression",
         together=True,
         reason="how values, names and bytes are written: the same for every adapter",
     ),
@@ -70,9 +70,10 @@ FLOORS = (
     Floor(
         name="work",
         modules="""
-            tables urls format_checks job_checks config schemas
+            tables urls format_checks job_checks pull_checks config schemas
             layout spool connections push pull load
-            naming snapshots runner worker operations ticking crew notify pruning systemd holidays_seen
+            naming snapshots activity settling runner puller inbox worker operations
+            ticking crew notify pruning systemd holidays_seen
         """,
         together=True,
         not_these=["adapters"],

@@ -1,0 +1,344 @@
+"""List, wait until stable, fetch, verify; and what becomes of the remote file in the end.
+
+Each function is one thing done over one Session; what was done before, and what it means, is puller's and the ledger's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from batchxfer import globs, paths
+from batchxfer.errors import (
+    AttemptError,
+    DeadlineError,
+    FolderMissing,
+    ForeignFile,
+    NetworkError,
+    ServerError,
+    UnreadableFile,
+)
+from batchxfer.inbox import Arrival
+from batchxfer.model import FetchedFile, SeenFile
+from batchxfer.ports import Entry, Progress, Session
+
+LONGEST_CHECKSUM_FILE = 64 << 10
+_CHECKSUM = re.compile(r"\A\\?([0-9A-Fa-f]{64})(?:[ \t]+[ *]?(?P<name>[^\r\n]+))?[\r\n]*\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What was agreed about the files. `done_file` and `checksum_file` are called with a path, and give their sidecar's."""
+
+    glob: str
+    max_bytes: int
+    done_file: Callable[[str], str] | None = None
+    checksum_file: Callable[[str], str] | None = None
+
+    @property
+    def has_sidecars(self) -> bool:
+        return self.done_file is not None or self.checksum_file is not None
+
+    def sidecars(self, path: str) -> list[str]:
+        """The sidecars of a file, in the order in which they are taken away: the done file first."""
+        return [render(path) for render in (self.done_file, self.checksum_file) if render is not None]
+
+
+# --- looking -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a look found: files that may be taken, and those that cannot be, with the reason."""
+
+    files: Mapping[str, SeenFile]
+    refused: tuple[SeenFile, ...] = ()
+
+
+def look(session: Session, agreement: Agreement) -> Look:
+    """The files that the glob means, sidecars left out. Links, and what is no file, are passed over.
+
+    A folder that is not there is an empty one: dated folders are made when there is something to put into them.
+    """
+    files: dict[str, SeenFile] = {}
+    refused: list[SeenFile] = []
+    for folder, entry in _walk(session, "", agreement.glob.split("/"), refused):
+        path = paths.join(folder, entry.name)
+        seen = SeenFile(path=path, size=entry.stat.size, modified=entry.stat.modified)
+        if entry.stat.size > agreement.max_bytes:
+            why = f"{entry.stat.size:,} bytes are more than max_bytes = {agreement.max_bytes:,}"
+            refused.append(SeenFile(path=path, size=entry.stat.size, modified=seen.modified, refused=why))
+        else:
+            files[path] = seen
+    sidecars = {sidecar for path in files for sidecar in _possible(agreement, path)}
+    return Look(files={path: seen for path, seen in files.items() if path not in sidecars}, refused=tuple(refused))
+
+
+def _possible(agreement: Agreement, path: str) -> Iterator[str]:
+    """The sidecars' names; a name that cannot be written is nobody's."""
+    for render in (agreement.done_file, agreement.checksum_file):
+        if render is not None:
+            try:
+                yield render(path)
+            except paths.PathError:
+                continue
+
+
+def _walk(session: Session, folder: str, segments: list[str], refused: list[SeenFile]) -> Iterator[tuple[str, Entry]]:
+    """The files below `folder` that the segments mean, with their folders."""
+    while len(segments) > 1 and globs.is_plain(segments[0]):
+        folder, segments = paths.join(folder, globs.plain(segments[0])), segments[1:]
+    wanted = "file" if len(segments) == 1 else "folder"
+    folders: list[str] = []
+    for entry in _entries(session, folder):
+        if not globs.matches(segments[0], entry.name) or entry.stat.kind != wanted:
+            continue
+        if (why := globs.refusal(folder, entry.name)) is not None:
+            refused.append(SeenFile(path=globs.shown(paths.join(folder, entry.name)), size=0, refused=why))
+        elif wanted == "file":
+            yield folder, entry
+        else:
+            folders.append(paths.join(folder, entry.name))
+    for inner in sorted(folders):
+        yield from _walk(session, inner, segments[1:], refused)
+
+
+def _entries(session: Session, folder: str) -> Iterable[Entry]:
+    try:
+        # At once: the names of one folder are looked at before the next question is asked.
+        return list(session.list(folder or "."))
+    except FolderMissing:
+        return ()
+
+
+def ready(session: Session, agreement: Agreement, found: Collection[SeenFile]) -> list[SeenFile]:
+    """Those of `found` whose sidecars, where there are any by agreement, are there."""
+    listed: dict[str, set[str]] = {}
+
+    def there(path: str) -> bool:
+        folder, name = paths.split(path)
+        if folder not in listed:
+            listed[folder] = {entry.name for entry in _entries(session, folder)}
+        return name in listed[folder]
+
+    return [file for file in found if all(there(sidecar) for sidecar in agreement.sidecars(file.path))]
+
+
+def unchanged(before: Collection[SeenFile], after: Look) -> list[SeenFile]:
+    """Those that are as they were. Pure."""
+    return [file for file in before if after.files.get(file.path) == file]
+
+
+# --- fetching ------------------------------------------------------------------------------------
+
+
+class Changed(ServerError):
+    """The remote file is not what it was when it was listed."""
+
+    kind = "changed"
+
+
+class Gone(Changed):
+    """The remote file is not there any more."""
+
+    kind = "gone"
+
+
+def fetch(
+    session: Session,
+    where: str,
+    file: FetchedFile,
+    agreement: Agreement,
+    arrival: Arrival,
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Bring the bytes of `file` into `arrival`, durable and verified; its digest is there then.
+
+    What an earlier attempt kept is gone on with where its end agrees. Raises Changed where the file is not, or does not stay,
+    as `file` says; then nothing is kept. Any other AttemptError keeps what is here for the next attempt.
+    """
+    check_unchanged(session, where, file)
+    try:
+        arrival.open()
+        _receive(session, where, file, arrival, progress)
+        check_unchanged(session, where, file)
+        arrival.finish()
+        _check_sidecar(session, where, file.path, agreement, arrival.sha256)
+    except (Changed, UnreadableFile):
+        arrival.discard()
+        raise
+    except (NetworkError, DeadlineError):
+        arrival.keep()
+        raise
+    except AttemptError:
+        arrival.discard()
+        raise
+
+
+def check_unchanged(session: Session, where: str, file: FetchedFile) -> None:
+    """Raise Changed where the remote file is not as it was listed."""
+    seen = session.stat(file.path)
+    if seen is None:
+        raise Gone(
+            f"{where}: {file.path} is gone; it was there when the folder was listed", hint="it is looked for again"
+        )
+    if seen.kind != "file" or (seen.size, seen.modified) != (file.size, file.modified):
+        raise Changed(
+            f"{where}: {file.path} has changed since it was listed: it had {file.size:,} bytes, now {seen.size:,}",
+            hint="it is fetched when it stays as it is for stable_for",
+        )
+
+
+def _receive(session: Session, where: str, file: FetchedFile, arrival: Arrival, progress: Progress | None) -> None:
+    if arrival.bytes > file.size:
+        arrival.restart()
+    tail = arrival.tail()
+    offset = arrival.bytes - len(tail)
+    for piece in session.read(file.path, offset=offset):
+        if tail:
+            compared = min(len(tail), len(piece))
+            if tail[:compared] != piece[:compared]:
+                # What is here is not the beginning of what is there.
+                arrival.restart()
+                return _receive(session, where, file, arrival, progress)
+            tail, piece = tail[compared:], piece[compared:]
+        if arrival.bytes + len(piece) > file.size:
+            raise Changed(
+                f"{where}: {file.path} is longer than the {file.size:,} bytes that it was listed with",
+                hint="it is fetched when it stays as it is for stable_for",
+            )
+        arrival.write(piece)
+        if progress is not None:
+            progress(arrival.bytes)
+    if tail or arrival.bytes != file.size:
+        raise Changed(
+            f"{where}: {file.path} ended after {arrival.bytes - len(tail):,} of {file.size:,} bytes",
+            hint="it is fetched when it stays as it is for stable_for",
+        )
+    return None
+
+
+def _check_sidecar(session: Session, where: str, path: str, agreement: Agreement, sha256: str) -> None:
+    if agreement.checksum_file is None:
+        return
+    sidecar = agreement.checksum_file(path)
+    said = _checksum(where, sidecar, _read_small(session, where, sidecar))
+    if said != sha256:
+        raise ServerError(
+            f"{where}: {path} does not agree with {sidecar}: its sha256 is {sha256}, and {said} is written there",
+            hint="it is fetched anew; if that goes on, ask the partner which of the two is wrong",
+        )
+
+
+def _read_small(session: Session, where: str, path: str) -> bytes:
+    content = b""
+    for piece in session.read(path):
+        content += piece
+        if len(content) > LONGEST_CHECKSUM_FILE:
+            raise UnreadableFile(
+                f"{where}: the checksum file {path} is longer than {LONGEST_CHECKSUM_FILE:,} bytes",
+                hint="it has one line by agreement: the sha256 as 64 hex digits",
+            )
+    return content
+
+
+def _checksum(where: str, path: str, content: bytes) -> str:
+    match = _CHECKSUM.match(content.decode("utf-8", "replace"))
+    if match is None:
+        raise UnreadableFile(
+            f"{where}: {path} holds no sha256: {content[:80]!r}",
+            hint="by agreement it has one line: 64 hex digits, and the file's name",
+        )
+    return match[1].lower()
+
+
+# --- what becomes of the remote file -------------------------------------------------------------
+
+
+def remove(session: Session, where: str, file: FetchedFile, agreement: Agreement) -> str | None:
+    """Remove the file that was fetched, and its sidecars. A newer version in its place stays; the words then say so."""
+    if (newer := _newer(session, file)) is not None:
+        return newer
+    session.remove(file.path)
+    for sidecar in agreement.sidecars(file.path):
+        session.remove(sidecar)
+    return None
+
+
+def move(
+    session: Session,
+    where: str,
+    file: FetchedFile,
+    agreement: Agreement,
+    target: str,
+    given_folders: int | None,
+    intend: Callable[[str], None],
+) -> str | None:
+    """Move the file that was fetched to `target`, or to the next name that is free there, and its sidecars beside it.
+
+    `intend` is told the name before. After a crash it may be called again: what was moved already is found by `file.moved_to`.
+    """
+    if session.stat(file.path) is None and file.moved_to is not None and session.stat(file.moved_to) is not None:
+        _move_sidecars(session, file.path, file.moved_to, agreement)
+        return None
+    if (newer := _newer(session, file)) is not None:
+        return newer
+    if session.stat(file.path) is None:
+        return "it was gone before it could be moved"
+    for number in range(1, 10_000):
+        name = paths.numbered(target, number)
+        if _is_there(session, name):
+            continue
+        intend(name)
+        try:
+            _with_folders(session, name, given_folders, partial(session.rename, file.path, name))
+        except ForeignFile:
+            continue
+        _move_sidecars(session, file.path, name, agreement)
+        return None
+    raise ForeignFile(f"{where}: no name is free for {target}", hint="tidy the folder up, then retry")
+
+
+def _newer(session: Session, file: FetchedFile) -> str | None:
+    seen = session.stat(file.path)
+    if seen is None or (seen.kind == "file" and (seen.size, seen.modified) == (file.size, file.modified)):
+        return None
+    return "a newer version is in its place, and was left there"
+
+
+def _is_there(session: Session, path: str) -> bool:
+    try:
+        return session.stat(path) is not None
+    except FolderMissing:
+        return False
+
+
+def _move_sidecars(session: Session, old: str, new: str, agreement: Agreement) -> None:
+    for before, after in zip(agreement.sidecars(old), agreement.sidecars(new), strict=True):
+        if session.stat(before) is None:
+            continue
+        try:
+            session.rename(before, after)
+        except ForeignFile:
+            session.remove(before)
+
+
+def _with_folders(session: Session, path: str, given: int | None, act: Callable[[], None]) -> None:
+    """Do it; where a folder of `path` that may be made is missing, make it, and do it again."""
+    folders = path.split("/")[:-1]
+    if given is None or len(folders) <= given:
+        act()
+        return
+    if not _is_there(session, "/".join(folders)):
+        for depth in range(given + 1, len(folders) + 1):
+            session.make_folder("/".join(folders[:depth]))
+    act()
+
+
+def by_age(file: SeenFile) -> tuple[bool, datetime | None, str]:
+    """Sorts files by their age, those of unknown age first, then by path."""
+    return (file.modified is not None, file.modified, file.path)
