@@ -76,20 +76,30 @@ def resolve(
 def without_secrets(config: Table, environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment that a command of the configuration is given: without the variables that `config` names as secrets."""
     environment = os.environ if environment is None else environment
-    hidden = set(_secret_variables(config))
+    hidden = {ref.env for ref in secrets_of(config)}
     return {name: value for name, value in environment.items() if name not in hidden}
 
 
-def _secret_variables(value: object, key: str = "") -> Iterator[str]:
-    if isinstance(value, SecretRef):
-        if value.env is not None and key != "environment":
-            yield value.env
+def peek(ref: SecretRef, base: Path) -> str | None:
+    """The secret where it can be read, without a word where not: so that it can be hidden before anybody uses it."""
+    try:
+        if ref.env is not None:
+            return _from_environment(ref.env, os.environ).reveal()
+        return _from_file(path_of(ref.file or "", base), public=True).reveal()
+    except CredentialError:
+        return None
+
+
+def secrets_of(value: object, key: str = "") -> Iterator[SecretRef]:
+    """Every secret that a configuration, or a table of it, refers to; a machine's name is none."""
+    if isinstance(value, SecretRef) and key != "environment":
+        yield value
     elif isinstance(value, Table):
         for inner_key, inner in value:
-            yield from _secret_variables(inner, inner_key)
+            yield from secrets_of(inner, inner_key)
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _secret_variables(inner)
+            yield from secrets_of(inner)
 
 
 def path_of(text: str, base: Path, *, environment: Mapping[str, str] | None = None) -> Path:

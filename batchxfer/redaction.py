@@ -16,34 +16,37 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "…"
 SHORTEST = 4
 """Characters of the shortest text that is looked for: anything shorter is a part of most words."""
+NOTHING = r"(?!)"
 _LONG, _LINE, _IN_BASE64 = 9, 16, 8
 
 
 class _Hidden:
-    """The secrets of this process, and the one expression that finds them."""
+    """The secrets of this process, and the one expression that finds them, made when something is said."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.secrets: set[str] = set()
-        self._forms: set[str] = set()
-        self.expression: re.Pattern[str] | None = None
+        self._secrets: set[str] = set()
+        self._expression: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
-        lines = [line.strip() for line in secret.splitlines()]
-        # "-----BEGIN OPENSSH PRIVATE KEY-----" is no secret.
-        texts = [secret, *(line for line in lines if len(line) >= _LINE and not line.startswith("-----"))]
         with self._lock:
-            self.secrets.add(secret)
-            self._forms.update(form for text in texts for form in _written(text) if len(form) >= SHORTEST)
-            if self._forms:
-                longest_first = sorted(self._forms, key=len, reverse=True)
-                self.expression = re.compile("|".join(map(_expression, longest_first)))
+            if secret not in self._secrets:
+                self._secrets.add(secret)
+                self._expression = None
 
     def clear(self) -> None:
         with self._lock:
-            self.secrets.clear()
-            self._forms.clear()
-            self.expression = None
+            self._secrets.clear()
+            self._expression = None
+
+    def expression(self) -> re.Pattern[str] | None:
+        with self._lock:
+            if self._expression is None and self._secrets:
+                texts = {text for secret in self._secrets for text in _texts(secret)}
+                forms = {form for text in texts for form in _written(text) if len(form) >= SHORTEST}
+                longest_first = sorted(forms, key=lambda form: (-len(form), form))
+                self._expression = re.compile("|".join(map(_expression, longest_first)) or NOTHING)
+            return self._expression
 
 
 _hidden = _Hidden()
@@ -51,13 +54,12 @@ _hidden = _Hidden()
 
 def hide(secret: str) -> None:
     """Say `secret` no more, from now on; of a text of several lines (a private key) none of its longer lines either."""
-    if secret not in _hidden.secrets:
-        _hidden.add(secret)
+    _hidden.add(secret)
 
 
 def redacted(text: str) -> str:
     """`text` with every secret in it, however written, replaced by HIDDEN."""
-    expression = _hidden.expression
+    expression = _hidden.expression()
     return text if expression is None else expression.sub(HIDDEN, text)
 
 
@@ -70,6 +72,12 @@ def _expression(form: str) -> str:
     """A short word is looked for as a whole word only: `postgres` may be a password, and stands in `postgresql`."""
     is_word = len(form) < _LONG and re.fullmatch(r"\w+", form) is not None
     return rf"(?<!\w){form}(?!\w)" if is_word else re.escape(form)
+
+
+def _texts(secret: str) -> Iterator[str]:
+    yield secret
+    # "-----BEGIN OPENSSH PRIVATE KEY-----" is no secret.
+    yield from (line for line in map(str.strip, secret.splitlines()) if len(line) >= _LINE and line[:5] != "-----")
 
 
 def _written(text: str) -> Iterator[str]:

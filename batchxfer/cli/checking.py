@@ -104,7 +104,14 @@ def _holiday_warnings(loaded: Project) -> Iterator[Problem]:
 
 def _private_key_warnings(loaded: Project, name: str, endpoint: EndpointOptions) -> Iterator[Problem]:
     key = getattr(endpoint, "private_key", None)
-    if isinstance(key, str) and _others_may_read(loaded.folder / key):
+    if isinstance(key, str) and key.endswith(".pub"):
+        yield Problem(
+            file="config.toml",
+            where=f"endpoints.{name}.private_key",
+            problem=f"{key} looks like the public key: it will be refused",
+            hint="give the private key, not the .pub file beside it",
+        )
+    elif isinstance(key, str) and _others_may_read(loaded.folder / key):
         yield Problem(
             file="config.toml",
             where=f"endpoints.{name}.private_key",

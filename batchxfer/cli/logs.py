@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -81,6 +82,10 @@ class JsonLines(logging.Formatter):
 
 def _sound(key: str, value: object) -> object:
     """Text that UTF-8 can carry (a file's name may hold what it cannot), and without secrets where it is not a name."""
+    if isinstance(value, Mapping):
+        return {str(inner): _sound("", item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sound("", item) for item in value]
     if not isinstance(value, str):
         return value
     text = value.encode("utf-8", "backslashreplace").decode()

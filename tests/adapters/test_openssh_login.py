@@ -222,6 +222,13 @@ def test_a_file_that_is_no_usable_key_says_what_it_is(
         to_openssh(openssh, tmp_path, private_key=str(key)).connect()
 
 
+def test_a_public_key_is_told_as_one_although_others_can_read_it(openssh: OpenSSH, tmp_path: Path) -> None:
+    public = f"{openssh.private_key}.pub"
+    with pytest.raises(CredentialError, match="is not a private key") as raised:
+        to_openssh(openssh, tmp_path, private_key=public).connect()
+    assert raised.value.hint == "give the private key, not the .pub file beside it"
+
+
 def test_a_key_file_that_is_missing_is_told_with_its_path(openssh: OpenSSH, tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match=r"private key .*nothing cannot be read: No such file or directory"):
         to_openssh(openssh, tmp_path, private_key="nothing").connect()
