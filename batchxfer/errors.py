@@ -78,20 +78,35 @@ class ErrorInfo:
     hint: str | None = None
 
 
+_MARKS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""Marks of text direction can make one name look like another; line separators are line breaks to some programs."""
+STEERING = (*(code for code in (*range(32), *range(127, 160)) if code not in (9, 10)), *_MARKS)
+"""The characters that a terminal would obey instead of show. Tab and newline are not among them."""
+_ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in STEERING}
+
+
+def visible(text: str) -> str:
+    """`text` with control characters written out, so that a hostile name cannot draw on the terminal."""
+    return text.translate(_ESCAPES)
+
+
 def printable(text: str) -> str:
     """`text` on one line: what a server or a file's name says must not steer a terminal or a log."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class BatchxferError(Exception):
-    """An error that a user may see: what, which one, why (`message`), what to do now (`hint`); no secret is in either."""
+    """An error that a user may see: what, which one, why (`message`), what to do now (`hint`).
+
+    In neither is a secret, or a character that steers a terminal, whoever said it.
+    """
 
     kind = "error"
     exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        self.message = redacted(message)
-        self.hint = redacted(hint) if hint else hint
+        self.message = visible(redacted(message))
+        self.hint = visible(redacted(hint)) if hint else hint
         super().__init__(self.message)
 
     @property

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from batchxfer.cli.output import is_coloured, is_terminal, on_one_line, visible
+from batchxfer.cli.output import is_coloured, is_terminal, on_one_line, visible_json
+from batchxfer.errors import visible
 from batchxfer.redaction import redacted
 
 LOGGER = "batchxfer"
@@ -77,7 +78,8 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps({key: _sound(key, value) for key, value in line.items()}, default=_said).decode()
+        dumped = orjson.dumps({key: _sound(key, value) for key, value in line.items()}, default=_said)
+        return visible_json(dumped).decode()
 
 
 def _sound(key: str, value: object) -> object:

@@ -8,26 +8,23 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
-from batchxfer.errors import BatchxferError, ConfigError, ErrorInfo, Problem
+from batchxfer.errors import STEERING, BatchxferError, ConfigError, ErrorInfo, Problem, visible
 from batchxfer.redaction import redacted
 
-# What a terminal would obey instead of show; tab and newline stay.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-# Marks of text direction can make one name look like another; line separators are line breaks to some programs.
-_MARKS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-_CONTROL |= {code: f"\\u{code:04x}" for code in _MARKS}
+_IN_JSON = {code: f"\\u{code:04x}" for code in STEERING}
 _BOLD_RED, _BOLD_YELLOW, _DIM, _PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[2m", "\x1b[0m"
 _STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
-
-
-def visible(text: str) -> str:
-    """`text` with control characters written out, so that a hostile name cannot draw on the terminal."""
-    return text.translate(_CONTROL)
 
 
 def on_one_line(text: str) -> str:
     """`text` made visible, its line breaks too: what it says must not look like a line of ours."""
     return visible(text).replace("\n", "\\n")
+
+
+def visible_json(document: bytes) -> bytes:
+    """The same JSON; JSON itself escapes only some of what steers a terminal."""
+    text = document.decode()
+    return document if text.isascii() else text.translate(_IN_JSON).encode()
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -55,7 +52,7 @@ class Output:
         """The one JSON document."""
         from batchxfer.cli.documents import dump
 
-        text = dump(value, indent=is_terminal(sys.stdout)) + b"\n"
+        text = visible_json(dump(value, indent=is_terminal(sys.stdout))) + b"\n"
         with _written():
             sys.stdout.buffer.write(text)
             sys.stdout.flush()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from batchxfer.cli.output import Output, is_terminal, visible
+from batchxfer.cli.output import Output, is_terminal
+from batchxfer.errors import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchxfer.cli.output import Output, is_terminal, visible
+from batchxfer.cli.output import Output, is_terminal
+from batchxfer.errors import visible
 
 GAP = "  "
 NARROWEST = 10

@@ -16,9 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from batchxfer.cli import words
-from batchxfer.cli.output import visible
 from batchxfer.cli.times import parse_time, show_time
-from batchxfer.errors import UsageError
+from batchxfer.errors import UsageError, visible
 from tests.e2e.command import DAILY, PROGRAM, SLOW_QUERY, Project, clean, make_project
 
 BERLIN = ZoneInfo("Europe/Berlin")
