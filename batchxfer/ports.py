@@ -486,8 +486,9 @@ class Ledger(Protocol):
         error: ErrorInfo | None = None,
     ) -> Run:
         """A delivery's new state, with the end of the attempt that led to it. `delivered` needs evidence and every file
-        `published` (or evidence that says who looked); all others but `pending` need a reason, and `retrying` its `retry_at`.
-        `pending` starts a fresh series: retries 0. Without `outcome` the attempt's follows from the status."""
+        `published` (or evidence that says who looked); all others but `pending` need a reason, and `retrying` its `retry_at`,
+        which `pending` may have (not before then). `pending` starts a fresh series: retries 0. Without `outcome` the
+        attempt's follows from the status."""
 
     # fetched files
 

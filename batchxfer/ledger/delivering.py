@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, select, update
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ledger import rows
-from batchxfer.ledger.noticing import Noticing
+from batchxfer.ledger.fetching import Fetching
 from batchxfer.ledger.records import fields
-from batchxfer.ledger.schema import artifacts, deliveries, delivery_files
+from batchxfer.ledger.schema import artifacts, deliveries, delivery_files, runs
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import (
     DELIVERY_MOVES,
@@ -27,7 +27,7 @@ from batchxfer.model import (
     RunStatus,
 )
 
-_LOOKED = frozenset({"looked", "inferred", "accepted", "equal"})
+_LOOKED = frozenset({"looked", "inferred", "accepted", "equal", "fetched"})
 _STOPS = frozenset({DeliveryStatus.RETRYING, DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.EXCLUDED})
 _STEPS = {
     FileStatus.SENDING: DeliveryStatus.SENDING,
@@ -52,7 +52,7 @@ _SET_FILE = update(delivery_files).where(_of_file)
 _ARTIFACT = select(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
 
 
-class Delivering(Noticing):
+class Delivering(Fetching):
     def record_file(
         self,
         claim: Claim,
@@ -121,16 +121,27 @@ class Delivering(Noticing):
             if status is DeliveryStatus.DELIVERED:
                 values |= self._proof(tx, known, evidence)
             self._put(tx, known, values)
-            if status is DeliveryStatus.PENDING:
-                # A run that was skipped as a whole is begun again.
+            if known.status == DeliveryStatus.EXCLUDED and status is DeliveryStatus.PENDING:
+                self._include_files(tx, claim.run)
+            if self._begins_again(tx, claim.run, status):
                 self._set(tx, claim.run, ending=None, reason=None)
             return self._load(tx, claim.run)
+
+    def _begins_again(self, tx: Transaction, run: str, status: DeliveryStatus) -> bool:
+        """Whether a run that had ended as a whole goes on: one that was skipped with each try, one that was missing when its
+        file has come after all."""
+        ending = tx.connection.execute(select(runs.c.ending).where(runs.c.id == run)).scalar_one()
+        if ending == RunStatus.MISSING:
+            return status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
+        return status is DeliveryStatus.PENDING
 
     def exclude(self, claim: Claim, reason: str) -> Run:
         with self._store.write() as tx:
             self._claimed(tx, claim)
             if not self._exclude_deliveries(tx, claim.run, reason):
                 self._end_run(tx, claim.run, RunStatus.EXCLUDED, reason)
+            elif self._begins_again(tx, claim.run, DeliveryStatus.EXCLUDED):
+                self._set(tx, claim.run, ending=None, reason=None)
             return self._load(tx, claim.run)
 
     def _exclude_deliveries(self, tx: Transaction, run: str, reason: str) -> bool:
@@ -142,6 +153,7 @@ class Delivering(Noticing):
             if known.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED):
                 values = {"status": DeliveryStatus.EXCLUDED, "reason": reason, "retry_at": None, "error": None}
                 self._put(tx, known, values | {"settled_at": tx.now})
+        self._exclude_files(tx, run, reason)
         return bool(found)
 
     def _end_run(self, tx: Transaction, run: str, ending: RunStatus, reason: str) -> None:
@@ -177,6 +189,8 @@ class Delivering(Noticing):
     def _check_delivered(self, tx: Transaction, known: rows.AnyRow, evidence: Evidence | None) -> None:
         if evidence is None:
             raise ValueError(f"delivery {known.id} cannot be delivered without evidence")
+        if evidence.how == "fetched":
+            self._check_fetched(tx, known.run)
         if evidence.how in _LOOKED:
             return
         of_delivery = delivery_files.c.delivery == known.id
@@ -221,8 +235,11 @@ def _check_move(known: rows.AnyRow, status: DeliveryStatus, reason: str | None, 
         raise ValueError(f"delivery {known.id} cannot go from {known.status} to {status}")
     if status in _STOPS and not reason:
         raise ValueError(f"delivery {known.id}: {status} needs a reason")
-    if (status is DeliveryStatus.RETRYING) != (retry_at is not None):
-        raise ValueError(f"delivery {known.id}: {status} with retry_at = {retry_at}; retrying has one, nothing else")
+    may_wait = (DeliveryStatus.RETRYING, DeliveryStatus.PENDING)
+    if (status is DeliveryStatus.RETRYING and retry_at is None) or (retry_at is not None and status not in may_wait):
+        raise ValueError(
+            f"delivery {known.id}: {status} with retry_at = {retry_at}; retrying has one, pending may have one"
+        )
 
 
 def _check_attempt(attempt: rows.AnyRow, known: rows.AnyRow) -> None:

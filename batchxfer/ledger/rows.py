@@ -12,7 +12,16 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, select
 
 from batchxfer.errors import ErrorInfo
-from batchxfer.ledger.schema import artifacts, attempts, deliveries, delivery_files, runs, slots, snapshots
+from batchxfer.ledger.schema import (
+    artifacts,
+    attempts,
+    deliveries,
+    delivery_files,
+    fetched_files,
+    runs,
+    slots,
+    snapshots,
+)
 from batchxfer.model import (
     Artifact,
     Attempt,
@@ -21,6 +30,8 @@ from batchxfer.model import (
     DeliveryStatus,
     Due,
     Evidence,
+    FetchedFile,
+    FetchStatus,
     FileRole,
     FileStatus,
     Outcome,
@@ -33,6 +44,7 @@ from batchxfer.model import (
 AnyRow = Row[Any]
 
 _CHUNK = 500
+_WAITING = frozenset({DeliveryStatus.PENDING, DeliveryStatus.RETRYING})
 
 _one_run = (
     select(
@@ -59,6 +71,7 @@ class _Statements:
     artifacts: Select[Any]
     deliveries: Select[Any]
     files: Select[Any]
+    fetched: Select[Any]
 
     @classmethod
     def where(cls, are_these: Callable[[Column[Any]], ColumnElement[bool]]) -> _Statements:
@@ -71,6 +84,10 @@ class _Statements:
             .join(deliveries, deliveries.c.id == delivery_files.c.delivery)
             .where(are_these(deliveries.c.run))
             .order_by(delivery_files.c.position),
+            fetched=select(fetched_files, runs.c.revision)
+            .join(runs, runs.c.id == fetched_files.c.run)
+            .where(are_these(fetched_files.c.run))
+            .order_by(fetched_files.c.position),
         )
 
 
@@ -93,6 +110,8 @@ def _load_some(connection: Connection, ids: Sequence[str], spool: Path, lives: C
     tries = _by(connection.execute(statements.attempts, some), "run")
     sent = _by(connection.execute(statements.deliveries, some), "run")
     files = _by(connection.execute(statements.files, some) if sent else (), "delivery")
+    pulls = any(row.snapshot is not None and not row.query for row in rows.values())
+    here = _by(connection.execute(statements.fetched, some) if pulls else (), "run")
     made = {row.run: artifact(row, spool) for row in connection.execute(statements.artifacts, some)}
     return [
         _run(
@@ -101,6 +120,7 @@ def _load_some(connection: Connection, ids: Sequence[str], spool: Path, lives: C
             artifact=made.get(identifier),
             attempts=tuple(attempt(row) for row in tries[identifier]),
             deliveries=tuple(_delivery(row, files[row.id]) for row in sent[identifier]),
+            files=tuple(fetched(row) for row in here[identifier]),
         )
         for identifier in ids
         if identifier in rows
@@ -121,6 +141,7 @@ def _run(
     artifact: Artifact | None,
     attempts: tuple[Attempt, ...],
     deliveries: tuple[Delivery, ...],
+    files: tuple[FetchedFile, ...],
 ) -> Run:
     status, reason = standing(deliveries, running=running, ending=row.ending, reason=row.reason)
     return Run(
@@ -143,6 +164,7 @@ def _run(
         artifact=artifact,
         attempts=attempts,
         deliveries=deliveries,
+        files=files,
     )
 
 
@@ -158,10 +180,13 @@ def standing(
 
 
 def status_of(deliveries: Sequence[DeliveryStatus], *, running: bool, ending: str | None) -> RunStatus:
-    """A run's state. `ending` counts once there is nothing to deliver; what was skipped may have been delivered in part."""
+    """A run's state. `ending` counts once there is nothing to deliver; what was skipped may have been delivered in part, and
+    what is missing is still looked for."""
     states = set(deliveries)
     if ending == RunStatus.SKIPPED and DeliveryStatus.EXCLUDED in states:
         states.discard(DeliveryStatus.DELIVERED)
+    if ending == RunStatus.MISSING and not running and states <= _WAITING:
+        return RunStatus.MISSING
     if ending and not running and states <= {DeliveryStatus.EXCLUDED}:
         return RunStatus(ending)
     return run_status(states, running=running)
@@ -169,7 +194,7 @@ def status_of(deliveries: Sequence[DeliveryStatus], *, running: bool, ending: st
 
 def next_retry(deliveries: Iterable[Delivery]) -> datetime | None:
     """When the first of the deliveries is tried again."""
-    instants = [d.retry_at for d in deliveries if d.status is DeliveryStatus.RETRYING and d.retry_at]
+    instants = [d.retry_at for d in deliveries if d.status in _WAITING and d.retry_at]
     return min(instants, default=None)
 
 
@@ -235,6 +260,34 @@ def _file(row: AnyRow) -> DeliveryFile:
         created=row.created,
         bytes=row.bytes,
         sha256=row.sha256,
+    )
+
+
+def fetched(row: AnyRow) -> FetchedFile:
+    return FetchedFile(
+        id=row.id,
+        file=row.file,
+        run=row.run,
+        revision=row.revision,
+        job=row.job,
+        endpoint=row.endpoint,
+        path=row.path,
+        size=row.size,
+        modified=row.modified,
+        status=FetchStatus(row.status),
+        reason=row.reason,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        local_path=Path(row.local_path) if row.local_path else None,
+        moved_to=row.moved_to,
+        gone=row.gone,
+        rows=row.rows,
+        bad_rows=row.bad_rows,
+        bad_path=Path(row.bad_path) if row.bad_path else None,
+        seen_at=row.seen_at,
+        fetched_at=row.fetched_at,
+        loaded_at=row.loaded_at,
+        done_at=row.done_at,
     )
 
 

@@ -29,9 +29,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from batchxfer.ledger import typed
-from batchxfer.model import DeliveryStatus, FileRole, FileStatus, NoticeKind, Outcome, RunStatus, utc
+from batchxfer.model import DeliveryStatus, FetchStatus, FileRole, FileStatus, NoticeKind, Outcome, RunStatus, utc
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest schema version, which this program reads and writes."""
 
 VERSION_TABLE = "ledger_version"
@@ -252,6 +252,42 @@ delivery_files = Table(
     one_of("role", FileRole),
     one_of("status", FileStatus),
 )
+
+fetched_files = Table(
+    "fetched_files",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("file", Id, nullable=False),
+    Column("run", Id, ForeignKey(runs.c.id), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("job", Exact, nullable=False),
+    Column("endpoint", Exact, nullable=False),
+    Column("path", Exact, nullable=False),
+    Column("size", Count, nullable=False),
+    Column("modified", Instant),
+    Column("status", Exact, nullable=False),
+    Column("reason", Words),
+    Column("bytes", Count),
+    Column("sha256", Exact),
+    Column("local_path", Text),
+    Column("moved_to", Text),
+    Column("gone", Boolean, nullable=False),
+    Column("rows", Count),
+    Column("bad_rows", Count),
+    Column("bad_path", Text),
+    Column("seen_at", Instant, nullable=False),
+    Column("fetched_at", Instant),
+    Column("loaded_at", Instant),
+    Column("done_at", Instant),
+    UniqueConstraint("run", "file"),
+    one_of("status", FetchStatus),
+    CheckConstraint(
+        "status NOT IN ('fetched', 'loaded', 'done') OR (sha256 IS NOT NULL AND local_path IS NOT NULL)",
+        name="fetched_with_digest",
+    ),
+)
+Index("fetched_files_by_path", *(fetched_files.c[name] for name in ("job", "endpoint", "path", "id")))
+Index("fetched_files_by_content", fetched_files.c.job, fetched_files.c.sha256)
 
 events = Table(
     "events",
