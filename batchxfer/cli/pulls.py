@@ -67,7 +67,7 @@ def tell_files(run: Run, zones: Zones, output: Output) -> None:
         output.say(f"From {file.endpoint}: {file.path}")
         for label, value in _facts(file):
             output.say(f"  {label:<11}{value}")
-        for label, at in (("seen", file.seen_at), ("fetched", file.fetched_at), ("loaded", file.loaded_at)):
+        for label, at in (("listed", file.seen_at), ("fetched", file.fetched_at), ("loaded", file.loaded_at)):
             if at is not None:
                 output.say(f"  {label:<11}{show_time(at, zone, seconds=True)}")
     if (more := len(run.files) - MOST_SHOWN) > 0:

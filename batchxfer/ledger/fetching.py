@@ -147,7 +147,7 @@ class Fetching(Noticing):
             if status != known.status and status in _REACHED:
                 values[_REACHED[status]] = tx.now
             tx.connection.execute(_SET_ROW, {"the_row": row, "status": status, **values})
-            self._tell(tx, claim.run, f"file-{status}", path=known.path, **facts)
+            self._tell(tx, claim.run, f"file-{status}", path=known.path, **values)
 
     def load_again(self, claim: Claim, run: str) -> Run:
         with self._store.write() as tx:
