@@ -92,11 +92,13 @@ class Shift:
         """When there may be something new to do, on time.monotonic()'s clock."""
         return self._rings_at
 
-    def tick(self) -> None:
+    def tick(self) -> tuple[OpenRun, ...]:
+        """Find what may start; the runs whose files are missing since now."""
         found = self._ticker.tick()
         self._queue = deque(found.runs)
         self._rings_at = None
         self._look_again(found.at, found.next_at)
+        return found.missed
 
     def _look_again(self, now: datetime, at: datetime | None) -> None:
         """The ledger's clock may be another machine's: what counts is how long it is until then."""
@@ -161,7 +163,8 @@ def run_due(workplace: Workplace, only: Collection[str] | None = None) -> list[E
     announce_holidays(workplace)
     ended: list[Ended] = []
     try:
-        shift.tick()
+        missed = shift.tick()
+        ended += [Ended(id=run.id, job=run.job, run=workplace.ledger.find_run(run.id)) for run in missed]
         while True:
             ended += shift.collect()
             shift.start()

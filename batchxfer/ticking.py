@@ -24,11 +24,13 @@ log = logging.getLogger("batchxfer")
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """What a tick found at `at`, by the ledger's clock: the runs that may start now, and when to look again."""
+    """What a tick found at `at`, by the ledger's clock: the runs that may start now, those whose files are missing since now,
+    and when to look again."""
 
     at: datetime
     runs: tuple[OpenRun, ...]
     next_at: datetime | None
+    missed: tuple[OpenRun, ...] = ()
 
 
 @dataclass
@@ -63,10 +65,12 @@ class Ticker:
         # Planning takes time, and what it made may start at once: nothing of it is older than this.
         now = self._ledger.now()
         found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
-        found = self._miss(found, now)
+        missed = self._miss(found, now)
+        if missed:
+            found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
         self._note_late(found, now)
         started = self._ready(found, now)
-        return Tick(at=now, runs=started.runs, next_at=self._next(started))
+        return Tick(at=now, runs=started.runs, next_at=self._next(started), missed=tuple(missed))
 
     def next_of(self, job: str) -> Tick:
         """What may start of one job, of which a run has just ended."""
@@ -148,18 +152,15 @@ class Ticker:
     # lateness
 
     def _miss(self, found: list[OpenRun], now: datetime) -> list[OpenRun]:
-        """Say which slots' files have not come in time; the runs as they are then."""
-        missed = set()
+        """Say which slots' files have not come in time."""
+        missed = []
         for run in found:
             if run.job in self._waiting and run.status in (RunStatus.PENDING, RunStatus.RETRYING):
                 reason = self._why_missing(run, now)
                 if reason is not None and self._ledger.miss(run.id, reason):
-                    missed.add(run.job)
+                    missed.append(run)
                     log.warning("%s: %s", run.job, reason, extra={"action": "missing", "job": run.job, "run": run.id})
-        if not missed:
-            return found
-        again = [run for job in missed for run in self._ledger.open_runs(job)]
-        return sorted([*(run for run in found if run.job not in missed), *again], key=lambda run: (run.slot, run.id))
+        return missed
 
     def _why_missing(self, run: OpenRun, now: datetime) -> str | None:
         job, timetable = self._jobs[run.job], self._timetables.get(run.job)
