@@ -1,6 +1,7 @@
 # make demo    the whole way on this machine: a shop, a partner's SFTP server, the example project
 # make test    every test          make check   format, lint, types, floors
 # make bench   side by side with psql, sftp and scripts; ROWS=6001215 ROUNDS=3 ONLY="upload starting" OUT=file.md
+# make soak    tests of random cases, for hours; SOAK=0.1 for a tenth of it        make audit   known flaws of the packages, and an SBOM
 # Each makes .venv itself, from the locked packages; all it needs is Python 3.11 or newer (PYTHON=… names one).
 
 .DEFAULT_GOAL := help
@@ -17,10 +18,10 @@ TEST_READY := $(VENV)/.ready-test
 BENCH_READY := $(VENV)/.ready-bench
 install_project = $(install) --no-deps --no-build-isolation --editable .
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test soak check audit format bench lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 demo: $(RUN_READY)
 	@$(BIN)/batchxfer demo
@@ -29,11 +30,20 @@ demo: $(RUN_READY)
 test: $(TEST_READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
+# Hypothesis takes other cases each time; a failure prints the case.
+SOAK ?= 1
+soak: $(TEST_READY)
+	@BATCHXFER_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
+
 check: $(TEST_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_floors.py
+
+# What is known of the locked packages, and what they are: build/sbom.json. Says so where nobody could be asked.
+audit: $(TEST_READY)
+	@$(BIN)/python .ci/audit.py
 
 format: $(TEST_READY)
 	$(BIN)/ruff format .

@@ -129,13 +129,22 @@ class Look:
     def _look_back(self) -> None:
         seen = self._try("stat", lambda: self._session.stat(self._name("a")))
         self.found["stat"] = seen is not None and seen.size == len(CONTENT)
-        content = self._try("read_back", lambda: b"".join(self._session.read(self._name("a"))))
+        content = self._try("read_back", self._read_back)
         if content is not None:
             self.found["read_back"] = content == CONTENT
         if not self.found["stat"]:
             self.advice.append('the server does not show what was written: verify = "reply" in the job\'s [file]')
         elif self.found["read_back"] is not True:
             self.advice.append('files cannot be read back: verify = "size" (the default) is the most that is possible')
+
+    def _read_back(self) -> bytes:
+        """What the server gives back, no more of it than it takes to see that it is something else."""
+        content = b""
+        for piece in self._session.read(self._name("a")):
+            content += piece
+            if len(content) > len(CONTENT):
+                break
+        return content
 
     def _rename(self) -> None:
         old, new, other = self._name("a"), self._name("b"), self._name("c")

@@ -28,7 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from batchxfer.errors import LedgerError
 from batchxfer.ledger import typed
+from batchxfer.ledger.faults import RESTORE
 from batchxfer.model import DeliveryStatus, FetchStatus, FileRole, FileStatus, NoticeKind, Outcome, RunStatus, utc
 
 HEAD = "0003"
@@ -74,7 +76,10 @@ class Json(TypeDecorator[Any]):
         return None if value is None else typed.dumps(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else typed.loads(value)
+        try:
+            return None if value is None else typed.loads(value)
+        except ValueError as exc:
+            raise LedgerError(f"the ledger is damaged: {exc}", hint=RESTORE) from exc
 
 
 class Words(TypeDecorator[str]):

@@ -23,8 +23,11 @@ def dumps(value: object) -> str:
 
 
 def loads(text: str) -> Any:
-    """What `dumps` was given."""
-    return _decode(orjson.loads(text))
+    """What `dumps` was given. Raises ValueError for a text that `dumps` does not write."""
+    try:
+        return _decode(orjson.loads(text))
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+        raise ValueError(f"not the ledger's JSON: {exc}") from exc
 
 
 def storable(text: str) -> str:
@@ -67,7 +70,7 @@ def _encode_tagged(value: object) -> object:
     if isinstance(value, time):
         return {"$time": value.isoformat()}
     if isinstance(value, timedelta):
-        return {"$microseconds": value // timedelta(microseconds=1)}
+        return {"$microseconds": _encode(value // timedelta(microseconds=1))}
     if isinstance(value, Decimal):
         return {"$decimal": str(value)}
     raise TypeError(f"the ledger has no form for a value of type {type(value).__name__}")
@@ -79,7 +82,7 @@ _DECODERS: Mapping[str, Callable[[Any], object]] = {
     "$datetime": datetime.fromisoformat,
     "$date": date.fromisoformat,
     "$time": time.fromisoformat,
-    "$microseconds": lambda number: timedelta(microseconds=number),
+    "$microseconds": lambda number: timedelta(microseconds=_decode(number)),  # type: ignore[arg-type]
     "$decimal": Decimal,
     "$object": lambda fields: {key: _decode(item) for key, item in fields.items()},
 }

@@ -29,6 +29,8 @@ from batchxfer.ports import Entry, FileStat, Progress, Readable
 
 POSIX_RENAME = "posix-rename@openssh.com"
 _READ, _WRITE, _CREATE, _TRUNCATE, _EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
+# A folder of half a million names; a server that is hostile, or ill, goes on for ever.
+_MOST_REPLIES, _MOST_NAMES_BYTES = 1_000_000, 64 * 1024 * 1024
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 0x01, 0x02, 0x04, 0x08, 0x80000000
 
 
@@ -323,7 +325,8 @@ class SftpSession:
         return error
 
     def _entries(self, handle: bytes) -> Iterator[Entry]:
-        while True:
+        names = 0
+        for _ in range(_MOST_REPLIES):
             try:
                 reader = self._wire.get(wire.NAME, wire.READDIR, string(handle))
             except Refused as refusal:
@@ -332,8 +335,12 @@ class SftpSession:
                 raise
             for _ in range(reader.u32()):
                 name, _long_name, stat = reader.string(), reader.string(), _file_stat(reader)
+                names += len(name)
                 if name not in (b".", b".."):
                     yield Entry(name=name.decode("utf-8", "surrogateescape"), stat=stat)
+            if names > _MOST_NAMES_BYTES:
+                break
+        raise Broken("the server's list of names does not end")
 
     def _home(self) -> str | None:
         try:
