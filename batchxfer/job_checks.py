@@ -76,7 +76,7 @@ def check_job(
 
 
 def check_schedule(schedule: Schedule, known: Surroundings, findings: Findings) -> None:
-    if (schedule.cron is None) == (schedule.every is None):
+    if len({"cron", "every"} & schedule.model_fields_set) != 1:
         findings.add("schedule", "takes exactly one of cron and every", 'write cron = "30 7 * * 1-5" or every = "6h"')
     if schedule.cron is not None:
         _try(lambda: Cron.parse(schedule.cron or ""), "schedule.cron", findings)
@@ -124,7 +124,7 @@ def _check_source(job: Job, query: str | None, known: Surroundings, findings: Fi
     if known.complete and database is not None and database not in known.databases:
         hint = did_you_mean(database, known.databases, what="databases")
         findings.add("source.database", f"unknown database {database!r}", hint)
-    if (job.source.query is None) == (job.source.query_file is None):
+    if len({"query", "query_file"} & job.source.model_fields_set) != 1:
         findings.add("source", "takes exactly one of query and query_file")
     for name in job.source.parameters or ():
         _check_parameter_name(name, findings)
@@ -188,7 +188,7 @@ def check_guard(job: AnyJob, findings: Findings) -> None:
 
 
 def _check_endpoints(file: FileOptions, known: Surroundings, findings: Findings) -> None:
-    if (file.endpoint is None) == ("endpoints" not in file.model_fields_set):
+    if len({"endpoint", "endpoints"} & file.model_fields_set) != 1:
         findings.add("file", "takes exactly one of endpoint and endpoints")
     if file.endpoint is None and "endpoints" in file.model_fields_set and not file.endpoints:
         findings.add("file.endpoints", "must not be empty", "name one endpoint at least")

@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -175,8 +176,8 @@ def look(folder: Path) -> Project | None:
 def test_a_project_with_wrong_values_is_refused_in_words(folder: Path, name: str, changes: list[Any]) -> None:
     table = json.loads(json.dumps(TABLES[name], default=lambda value: value.isoformat()))
     for how, place, value in changes:
-        with suppress(LookupError, TypeError):
-            changed(table, PLACES[name][place % len(PLACES[name])], how, value)
+        with suppress(LookupError, TypeError, AttributeError):
+            changed(table, PLACES[name][place % len(PLACES[name])], how, deepcopy(value))
     text = "\n".join(f"{json.dumps(key)} = {as_toml(value)}" for key, value in table.items())
     with with_file(folder, name, text.encode()):
         project = look(folder)

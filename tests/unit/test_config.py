@@ -729,3 +729,24 @@ def test_the_head_of_a_job_makes_sense(desk: Desk, line: str, problem: str) -> N
 
 def test_the_repositorys_own_project_is_right(models: OptionModels) -> None:
     load(Path(__file__).parents[2] / "config.example.toml", models)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[source]", "[schedule]\ncron = true\n[source]", "schedule.cron: must be a text"),
+        ('query = "select', 'query = ""\n# query = "select', "source.query: must not be empty"),
+        ('endpoint = "bank"', "endpoint = 5", "file.endpoint: must be a text"),
+    ],
+)
+def test_a_key_of_which_exactly_one_is_needed_is_not_told_as_missing_where_its_value_is_wrong(
+    desk: Desk, old: str, new: str, problem: str
+) -> None:
+    (only,) = desk.problems({"jobs/orders.toml": replaced(JOB, old, new)})
+    assert only.startswith(f"jobs/orders.toml: {problem}")
+
+
+def test_the_name_of_a_file_cannot_begin_a_line_of_its_own(desk: Desk) -> None:
+    found = desk.problems({"jobs/a\nerror: b.toml": JOB})
+    assert any(r"jobs/a\nerror: b.toml" in line for line in found)
+    assert not any("\n" in line for line in found)
