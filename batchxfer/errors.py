@@ -84,10 +84,18 @@ STEERING = (*(code for code in (*range(32), *range(127, 160)) if code not in (9,
 """The characters that a terminal would obey instead of show. Tab and newline are not among them."""
 _ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in STEERING}
 
+_IN_JSON = {code: f"\\u{code:04x}" for code in STEERING}
+
 
 def visible(text: str) -> str:
     """`text` with control characters written out, so that a hostile name cannot draw on the terminal."""
     return text.translate(_ESCAPES)
+
+
+def visible_json(document: bytes) -> bytes:
+    """The same JSON; JSON itself escapes only some of what steers a terminal."""
+    text = document.decode()
+    return document if text.isascii() else text.translate(_IN_JSON).encode()
 
 
 def printable(text: str) -> str:

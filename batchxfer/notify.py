@@ -21,7 +21,7 @@ import orjson
 from batchxfer.config import Project
 from batchxfer.credentials import without_secrets
 from batchxfer.definitions import Notice as NoticeRule
-from batchxfer.errors import BatchxferError, printable
+from batchxfer.errors import BatchxferError, printable, visible_json
 from batchxfer.model import Notice, NoticeKind
 from batchxfer.ports import Ledger
 
@@ -121,7 +121,7 @@ class Notifier:
         """Whether this rule's command knows of the notice now."""
         try:
             event = orjson.dumps(self._event(notice, reminder=place in notice.told_at), default=str)
-            self._run(rule.command, event, self._project.folder)
+            self._run(rule.command, visible_json(event), self._project.folder)
         except (OSError, subprocess.SubprocessError) as exc:
             self._note_failure(notice, place, rule, exc)
             return False

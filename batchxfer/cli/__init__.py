@@ -13,6 +13,7 @@ def main() -> int:
     # Importing makes many objects and no garbage: Python's default looks through them all again and again, for a quarter of
     # the time that a command takes to start.
     gc.set_threshold(GARBAGE_AFTER_OBJECTS)
-    from batchxfer.cli.process import run
+    from batchxfer.cli.process import run, say_faults_without_secrets
 
+    say_faults_without_secrets()
     return run(sys.argv[1:])

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from batchxfer.cli.output import is_coloured, is_terminal, on_one_line, visible_json
-from batchxfer.errors import visible
+from batchxfer.cli.output import is_coloured, is_terminal, on_one_line
+from batchxfer.errors import visible, visible_json
 from batchxfer.redaction import redacted
 
 LOGGER = "batchxfer"

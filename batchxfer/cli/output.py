@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
-from batchxfer.errors import STEERING, BatchxferError, ConfigError, ErrorInfo, Problem, visible
+from batchxfer.errors import BatchxferError, ConfigError, ErrorInfo, Problem, visible, visible_json
 from batchxfer.redaction import redacted
 
-_IN_JSON = {code: f"\\u{code:04x}" for code in STEERING}
 _BOLD_RED, _BOLD_YELLOW, _DIM, _PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[2m", "\x1b[0m"
 _STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
 
@@ -19,12 +18,6 @@ _STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow"
 def on_one_line(text: str) -> str:
     """`text` made visible, its line breaks too: what it says must not look like a line of ours."""
     return visible(text).replace("\n", "\\n")
-
-
-def visible_json(document: bytes) -> bytes:
-    """The same JSON; JSON itself escapes only some of what steers a terminal."""
-    text = document.decode()
-    return document if text.isascii() else text.translate(_IN_JSON).encode()
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,23 @@ def run(arguments: Sequence[str]) -> int:
             output.failure(ErrorInfo(kind="output", message=f"cannot write to standard output: {exc.strerror}"))
         return int(ExitCode.FAILED)
     return status
+
+
+def say_faults_without_secrets() -> None:
+    """What ends a thread, or Python itself, unforeseen is told without secrets too."""
+
+    def say(error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, SystemExit):
+            Output(as_json=False).note(_traceback(error))
+
+    sys.excepthook = lambda kind, error, trace: say(error)
+    threading.excepthook = lambda fault: say(fault.exc_value)
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    return redacted("".join(traceback.format_exception(error)).rstrip())
 
 
 def _before_separator(arguments: Sequence[str]) -> Sequence[str]:
@@ -113,9 +131,7 @@ def _say_ended(end: signals.Ended, output: Output) -> int:
 
 def _unexpected(error: Exception, output: Output, debug: bool) -> int:
     if debug:
-        import traceback
-
-        output.note(redacted("".join(traceback.format_exception(error)).rstrip()))
+        output.note(_traceback(error))
     said = str(error).strip().splitlines()
     output.error(
         Unexpected(

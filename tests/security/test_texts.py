@@ -126,6 +126,7 @@ def test_the_daemon_s_log_and_its_notices_are_lines_of_ours_only(tmp_path: Path)
             until(lambda: told.exists() and "\n" in told.read_text())
             daemon.end()
         assert_harmless(daemon.log.read_text())
+        assert_harmless(told.read_text())
         assert all(isinstance(json.loads(line), dict) for line in told.read_text().splitlines())
 
 
