@@ -171,7 +171,7 @@ def look(folder: Path) -> Project | None:
     return None
 
 
-@examples(120, 30_000)
+@examples(60, 30_000)
 @given(name=st.sampled_from(sorted(FILES)), changes=st.lists(CHANGES, min_size=1, max_size=3))
 def test_a_project_with_wrong_values_is_refused_in_words(folder: Path, name: str, changes: list[Any]) -> None:
     table = json.loads(json.dumps(TABLES[name], default=lambda value: value.isoformat()))
@@ -185,7 +185,7 @@ def test_a_project_with_wrong_values_is_refused_in_words(folder: Path, name: str
             list(collisions(project))
 
 
-@examples(60, 20_000)
+@examples(40, 20_000)
 @given(
     name=st.sampled_from(sorted(FILES)),
     at=st.floats(0, 1),

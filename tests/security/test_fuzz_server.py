@@ -99,7 +99,7 @@ def talking(wire: Wire, watchdog: Watchdog) -> SftpSession:
     )
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(greeting=VERSION, replies=REPLIES, steps=st.lists(st.integers(0, 7), max_size=6))
 def test_whatever_a_server_answers_is_an_answer_or_an_error_with_words(
     greeting: bytes, replies: list[tuple[int, int, bytes]], steps: list[int]

@@ -62,7 +62,7 @@ def mixture(*words: str) -> st.SearchStrategy[str]:
 # --- texts ---------------------------------------------------------------------------------------
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(mixture(*NAMES, *PIECES))
 def test_a_template_is_read_or_refused(text: str) -> None:
     readers: list[Callable[[str], object]] = [
@@ -77,7 +77,7 @@ def test_a_template_is_read_or_refused(text: str) -> None:
             assert read(text) is not None
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(
     mixture("*", "/", "-", ",", "0", "7", "59", "L", "W", "#", "MON", "jan", " ", "0 6 * * *", "15W", "5#3", "@daily")
 )
@@ -91,7 +91,7 @@ def test_a_cron_expression_is_read_or_refused(text: str) -> None:
         assert Cron.parse(cron.text) == cron
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(mixture("0", "1", "99999999999", "w", "d", "h", "m", "s", "kB", "MiB", "GB", "B", " ", "-", ".", "٣", "²"))
 def test_durations_and_sizes_are_read_or_refused(text: str) -> None:
     for read in (quantities.parse_duration, quantities.parse_size):
@@ -119,7 +119,7 @@ URL_PIECES = [
 ]
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(mixture(*URL_PIECES))
 def test_a_url_is_looked_at_without_showing_it(text: str) -> None:
     complaints = [*urls.database_complaints(text), *urls.ledger_complaints(text)]
@@ -129,7 +129,7 @@ def test_a_url_is_looked_at_without_showing_it(text: str) -> None:
     assert parts[0] == text
 
 
-@examples(100, 50_000)
+@examples(50, 50_000)
 @given(
     mixture("select", ":a", ":b", "'", '"', "`", "$$", "$x$", "--", "/*", "*/", "::", ";", "\\", "\n", "#", "E'", "q'[")
 )
@@ -142,7 +142,7 @@ def test_a_query_is_taken_apart_or_refused(text: str) -> None:
             sql.one_statement(text, dialect)
 
 
-@examples(100, 50_000)
+@examples(50, 50_000)
 @given(st.one_of(mixture("2026", "-", "11", "T", ":", "Z", "+", "09:00", " ", "W", "now", "0"), st.text(max_size=30)))
 def test_a_time_is_read_or_refused(text: str) -> None:
     with suppress(UsageError):
@@ -150,7 +150,7 @@ def test_a_time_is_read_or_refused(text: str) -> None:
         assert at.tzinfo is not None
 
 
-@examples(100, 50_000)
+@examples(50, 50_000)
 @given(st.binary(max_size=60), st.sampled_from(["", "in", "a/b"]))
 @example(b"../x", "")
 @example(b"a\x00b", "")
@@ -168,7 +168,7 @@ def test_a_name_that_a_server_lists_is_used_only_where_it_stays_in_its_folder(na
         text.encode()
 
 
-@examples(60, 20_000)
+@examples(40, 20_000)
 @given(mixture("*", "?", "[", "]", "!", "a", "-", "[a-", "[!", "\\", "."), st.text(max_size=20))
 def test_a_glob_matches_in_the_end(pattern: str, name: str) -> None:
     with suppress(templates.TemplateError):
@@ -177,7 +177,7 @@ def test_a_glob_matches_in_the_end(pattern: str, name: str) -> None:
             globs.matches(segment, name)
 
 
-@examples(100, 20_000)
+@examples(50, 20_000)
 @given(
     st.one_of(
         st.binary(max_size=200),
@@ -196,7 +196,7 @@ def test_a_known_hosts_file_is_read_whatever_is_in_it(content: bytes) -> None:
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n"
 
 
-@examples(60, 20_000)
+@examples(40, 20_000)
 @given(
     st.binary(max_size=300),
     st.sampled_from(["", "EC ", "RSA ", "OPENSSH ", "ENCRYPTED "]),
@@ -210,7 +210,7 @@ def test_a_private_key_is_read_or_refused(content: bytes, kind: str, passphrase:
         assert len(body) < 8 or body not in str(raised.value)
 
 
-@examples(60, 20_000)
+@examples(40, 20_000)
 @given(st.text(min_size=4, max_size=30), st.text(max_size=10), st.text(max_size=10))
 def test_a_secret_is_redacted_whatever_stands_around_it(secret: str, before: str, after: str) -> None:
     assume(len(secret) > 8 or not secret.isalnum())
@@ -248,7 +248,7 @@ JSON = st.recursive(
 )
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(VALUES)
 def test_the_ledgers_json_gives_back_what_went_in(value: object) -> None:
     back = typed.loads(typed.dumps(value))
@@ -256,7 +256,7 @@ def test_the_ledgers_json_gives_back_what_went_in(value: object) -> None:
     assert type(back) is type(value)
 
 
-@examples(150, 100_000)
+@examples(70, 100_000)
 @given(st.one_of(JSON.map(json.dumps), st.text(max_size=40), st.integers(100, 3000).map(lambda n: "[" * n + "]" * n)))
 def test_a_damaged_value_of_the_ledger_is_an_error_with_words(text: str) -> None:
     with suppress(ValueError):

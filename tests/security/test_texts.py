@@ -14,8 +14,7 @@ import asyncssh
 import pytest
 
 from tests.databases import Database, Postgresql
-from tests.e2e.command import Project, Said, make_project, until
-from tests.e2e.daemons import serving
+from tests.e2e.command import Project, Said, make_project
 from tests.servers.faults import Status
 from tests.servers.partner import PASSWORD, Folder, Partner, serve
 
@@ -54,6 +53,13 @@ class SaysNo(Folder):
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
         raise Status(4, self.text)
+
+
+class ForbidsIt(Folder):
+    """Refuses for good."""
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        raise Status(3, HOSTILE)
 
 
 class RefusesRename(SaysNo):
@@ -113,21 +119,21 @@ def test_what_an_sftp_server_says_does_not_steer_a_terminal(tmp_path: Path, beha
         harmless(project("show", identifier, "--json"))
 
 
-def test_the_daemon_s_log_and_its_notices_are_lines_of_ours_only(tmp_path: Path) -> None:
-    with serve(tmp_path / "remote", SaysNo) as partner, project_with(tmp_path, partner) as project:
-        schedule = '[schedule]\nevery = "2s"\nlate_after = "1s"\n[source]'
-        project.job("orders", JOB.format().replace("[source]", schedule))
+def test_a_log_line_and_a_notice_stay_harmless(tmp_path: Path) -> None:
+    with serve(tmp_path / "remote", ForbidsIt) as partner, project_with(tmp_path, partner) as project:
         config = project.folder / "config.toml"
-        config.write_text(config.read_text() + '[[notify]]\non = ["failed", "late"]\ncommand = ["./tell"]\n')
-        project.write("tell", "#!/bin/sh\ncat >> told; echo >> told\n").chmod(0o700)
-        told = project.folder / "told"
-        with serving(project) as daemon:
-            daemon.wait_for("retrying")
-            until(lambda: told.exists() and "\n" in told.read_text())
-            daemon.end()
-        assert_harmless(daemon.log.read_text())
-        assert_harmless(told.read_text())
-        assert all(isinstance(json.loads(line), dict) for line in told.read_text().splitlines())
+        config.write_text(config.read_text() + '[[notify]]\non = ["failed"]\ncommand = ["./tell"]\n')
+        project.write("tell", "#!/bin/sh\ncat > told; printf '%s' \"$0: \u001b[2J\\033[2J\u202e\" >&2; exit 1\n").chmod(
+            0o700
+        )
+        assert harmless(project("run", "orders")).code == 1
+        said = harmless(project("run", "--due"))
+        told = (project.folder / "told").read_text()
+        assert_harmless(told)
+        assert "FORGED" in json.loads(told)["reason"]
+        warning = json.loads(said.err.splitlines()[0])
+        assert warning["action"] == "notify-failed"
+        assert r"\x1b[2J" in warning["message"]
 
 
 @pytest.mark.parametrize(
