@@ -369,3 +369,8 @@ _TO: Mapping[TypeName, Callable[[Value, ColumnType, Zones], Value]] = {
     _T.INTERVAL: _to_interval,
     _T.JSON: _to_json,
 }
+
+
+def from_text(text: str, target: ColumnType, zones: Zones) -> Value:
+    """One value of type `target` from a text, as a format's own types read it. Raises ValueError, ArithmeticError."""
+    return _TO[target.name](text, target, zones)

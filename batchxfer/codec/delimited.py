@@ -19,6 +19,7 @@ from batchxfer.codec._options import (
     line_ending_complaints,
     text_keys,
 )
+from batchxfer.codec._read_delimited import Decoder as Decoder
 from batchxfer.definitions import Complaint, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName

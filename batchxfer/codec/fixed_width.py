@@ -13,6 +13,7 @@ from batchxfer import values
 from batchxfer.charset import Charset, Unencodable, encoding_problem, is_stateful
 from batchxfer.codec._columns import Block, join
 from batchxfer.codec._options import LINE_ENDINGS, common_complaints, decimal_point_complaints, encodable_complaints
+from batchxfer.codec._read_fixed_width import Decoder as Decoder
 from batchxfer.definitions import Complaint, FormatColumn, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName

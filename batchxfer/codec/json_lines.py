@@ -14,6 +14,7 @@ from batchxfer import values
 from batchxfer.codec import _json
 from batchxfer.codec._columns import Block, join, join_present
 from batchxfer.codec._options import LINE_ENDINGS, common_complaints
+from batchxfer.codec._read_json_lines import Decoder as Decoder
 from batchxfer.definitions import Complaint, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from batchxfer import values
 from batchxfer.codec._columns import join
 from batchxfer.codec._options import LINE_ENDINGS, common_complaints
+from batchxfer.codec._read_lines import Decoder as Decoder
 from batchxfer.definitions import Complaint, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName

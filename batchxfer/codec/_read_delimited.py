@@ -1,0 +1,307 @@
+"""Delimited records back into fields: by Arrow's reader where it means the same, else record by record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
+from batchxfer.definitions import FormatOptions
+from batchxfer.errors import UnreadableFile
+from batchxfer.model import Column
+from batchxfer.ports import BadRecord, Fields
+
+BLOCK_BYTES = 8 << 20
+_EXTRA = "\0trailing"
+
+
+class Decoder:
+    """One delimited file (ports.Decoder)."""
+
+    def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
+        self._options = cast(Any, options)
+        self._agreed = tuple(column.name for column in columns) if columns is not None else ()
+        self._names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
+        feed, records = Feed(chunks), _Records(self._options)
+        first_line = 1
+        if self._options.header:
+            header = records.read(feed, first_line)
+            if header is None:
+                raise UnreadableFile(
+                    "the file is empty, and its first line should name the columns",
+                    hint="where the partner's files have no header, set header = false",
+                )
+            names = [field or "" for field in self._without_last(header.fields)]
+            _refuse_doubles(names)
+            self._names, first_line = tuple(names), first_line + header.lines
+        else:
+            self._names = self._agreed
+        if _is_plain(self._options):
+            yield from self._by_arrow(feed, first_line)
+        else:
+            yield from self._one_by_one(records, feed, first_line)
+
+    def _without_last(self, fields: list[str | None]) -> list[str | None]:
+        """Without what stands behind a trailing delimiter."""
+        if self._options.trailing_delimiter and fields and not fields[-1]:
+            return fields[:-1]
+        return fields
+
+    # --- record by record ------------------------------------------------------------------------
+
+    def _one_by_one(self, records: _Records, feed: Feed, line: int) -> Iterator[Fields | BadRecord]:
+        collector = Collector(self._names)
+        while (record := records.read(feed, line)) is not None:
+            fields = self._without_last(record.fields)
+            if len(fields) != len(self._names):
+                collector.bad(_miscounted(line, len(self._names), len(fields), record.text), blank=not record.text)
+            else:
+                collector.add(fields, line)
+            line += record.lines
+            if collector.full:
+                yield from collector.take()
+        yield from collector.take(last=True)
+
+    # --- by Arrow --------------------------------------------------------------------------------
+
+    def _by_arrow(self, feed: Feed, first_line: int) -> Iterator[Fields | BadRecord]:
+        options, names = self._options, list(self._names)
+        if feed.at_end():
+            return
+        columns = [*names, _EXTRA] if options.trailing_delimiter else names
+        bad: list[csv.InvalidRow] = []
+
+        def put_aside(row: csv.InvalidRow) -> str:
+            bad.append(row)
+            return "skip"
+
+        # Arrow wants names that differ, and these do: doubles are refused.
+        source = pa.PythonFile(feed, mode="r")
+        quoting = options.quote != "none"
+        try:
+            reader = csv.open_csv(
+                source,
+                read_options=csv.ReadOptions(column_names=columns, block_size=BLOCK_BYTES, use_threads=False),
+                parse_options=csv.ParseOptions(
+                    delimiter=options.delimiter,
+                    quote_char=options.quote_char if quoting else False,
+                    double_quote=quoting,
+                    escape_char=False,
+                    newlines_in_values=quoting,
+                    ignore_empty_lines=False,
+                    invalid_row_handler=put_aside,
+                ),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    strings_can_be_null=True,
+                    null_values=[options.null],
+                    quoted_strings_can_be_null=False,
+                    check_utf8=False,
+                ),
+            )
+            yield from self._batches(reader, bad, first_line)
+        except pa.ArrowInvalid as error:
+            if "straddling" in str(error) or "increase block size" in str(error):
+                raise too_long() from None
+            raise UnreadableFile(f"it cannot be taken apart: {error}") from None
+        if quoting and feed.ends_inside_quotes(options.quote_char, self._last_value):
+            raise unfinished(options.quote_char)
+
+    _last_value: str | None = None
+
+    def _batches(self, reader: Any, bad: list[csv.InvalidRow], line: int) -> Iterator[Fields | BadRecord]:
+        """Arrow's batches and the rows it put aside, with the lines on which they begin.
+
+        Arrow numbers the rows; which line that is follows from the line breaks inside the values before.
+        """
+        row, held = 1, []
+        for batch in reader:
+            trailing = self._options.trailing_delimiter
+            if batch.num_rows:
+                self._last_value = _last_text(batch.column(len(self._names) - (0 if trailing else 1)))
+            rows = batch.num_rows
+            here = [each for each in bad if each.number is not None and each.number < row + rows + len(bad)]
+            bad_here = _between(here, row, rows)
+            for each in bad_here:
+                bad.remove(each)
+            lines, bad_lines, line = _lines(batch, bad_here, row, line)
+            row += rows + len(bad_here)
+            for each, at in zip(bad_here, bad_lines, strict=True):
+                if not each.text.strip("\r\n"):
+                    held.append(at)
+                    continue
+                yield from (_miscounted(one, len(self._names), 1, "") for one in held)
+                held = []
+                yield _miscounted(at, len(self._names), _count(each, trailing), each.text)
+            if rows:
+                yield from (_miscounted(one, len(self._names), 1, "") for one in held)
+                held = []
+                yield from self._fields(batch, lines)
+        for each in bad:
+            if each.text.strip("\r\n"):
+                yield _miscounted(line, len(self._names), _count(each, self._options.trailing_delimiter), each.text)
+            line += 1 + each.text.count("\n")
+
+    def _fields(self, batch: pa.RecordBatch, lines: pa.Array) -> Iterator[Fields | BadRecord]:
+        if self._options.trailing_delimiter:
+            extra = batch.column(len(self._names))
+            wrong = pc.fill_null(pc.greater(pc.binary_length(extra), 0), False)
+            batch = batch.select(list(range(len(self._names))))
+            if pc.any(wrong).as_py():
+                for index in [index for index, each in enumerate(wrong.to_pylist()) if each]:
+                    yield _miscounted(lines[index].as_py(), len(self._names), len(self._names) + 1, "")
+                keep = pc.invert(wrong)
+                batch, lines = batch.filter(keep), lines.filter(keep)
+        for start in range(0, batch.num_rows, BATCH_RECORDS):
+            yield Fields(batch=batch.slice(start, BATCH_RECORDS), lines=lines.slice(start, BATCH_RECORDS))
+
+
+def _between(bad: list[csv.InvalidRow], row: int, rows: int) -> list[csv.InvalidRow]:
+    """Those of `bad` that stand before the last of the next so many good rows, or right behind it in the same block."""
+    found: list[csv.InvalidRow] = []
+    end = row + rows
+    for each in sorted(bad, key=lambda each: each.number or 0):
+        if (each.number or 0) <= end + len(found):
+            found.append(each)
+    return found
+
+
+def _lines(batch: pa.RecordBatch, bad: list[csv.InvalidRow], row: int, line: int) -> tuple[pa.Array, list[int], int]:
+    """The lines of a batch's rows and of the bad ones among them, and the line behind both."""
+    breaks = _breaks(batch)
+    if breaks is None and not bad:
+        lines = pa.array(range(line, line + batch.num_rows), pa.int64())
+        return lines, [], line + batch.num_rows
+    inside = breaks or [0] * batch.num_rows
+    aside = {each.number: each for each in bad}
+    good, found, bad_found = iter(inside), [], {}
+    for number in range(row, row + batch.num_rows + len(bad)):
+        if number in aside:
+            bad_found[number] = line
+            line += 1 + aside[number].text.count("\n")
+        else:
+            found.append(line)
+            line += 1 + next(good)
+    return pa.array(found, pa.int64()), [bad_found[each.number] for each in bad if each.number is not None], line
+
+
+def _breaks(batch: pa.RecordBatch) -> list[int] | None:
+    """How many line breaks each row has inside; None where no row has one."""
+    total: list[int] | None = None
+    for column in batch.columns:
+        data = column.buffers()[2]
+        if data is None or b"\n" not in memoryview(data).tobytes():
+            continue
+        counts = pc.fill_null(pc.count_substring(column, "\n"), 0).to_pylist()
+        total = counts if total is None else [a + b for a, b in zip(total, counts, strict=True)]
+    return total
+
+
+def _last_text(column: pa.Array) -> str | None:
+    value = column[len(column) - 1].as_py()
+    return None if value is None else str(value)
+
+
+def _count(row: csv.InvalidRow, trailing: bool) -> int:
+    return int(row.actual_columns) - (1 if trailing else 0)
+
+
+def _miscounted(line: int, wanted: int, found: int, text: str) -> BadRecord:
+    what = "value" if found == 1 else "values"
+    return BadRecord(line=line, column=None, reason=f"it has {found} {what}, not {wanted}", text=text[:1000])
+
+
+def _refuse_doubles(names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise UnreadableFile(f"its first line names the column {name!r} twice")
+        seen.add(name)
+
+
+def _is_plain(options: Any) -> bool:
+    """Whether Arrow's reader takes these records apart as they were put together."""
+    single = all(len(text) == 1 and text.isascii() for text in (options.delimiter, options.quote_char))
+    return single and options.escape is None and options.delimiter not in ("\r", "\n", options.quote_char)
+
+
+@dataclass
+class _Record:
+    fields: list[str | None]
+    lines: int
+    text: str
+
+
+class _Records:
+    """Takes one record after another off a feed."""
+
+    def __init__(self, options: Any) -> None:
+        self._options = options
+        delimiter, quote = re.escape(options.delimiter), re.escape(options.quote_char)
+        stop = rf"{delimiter}|\r?\n"
+        escaped = rf"{re.escape(options.escape)}[\s\S]|" if options.escape is not None else ""
+        plain = rf"(?:{escaped}(?!{stop})[\s\S])*"
+        quoted = rf"{quote}(?P<quoted>(?:[^{quote}]|{quote}{quote})*){quote}(?P<rest>(?:(?!{stop})[\s\S])*)"
+        field = rf"(?:{quoted}|(?P<plain>{plain}))" if options.quote != "none" else rf"(?P<plain>{plain})"
+        self._field = re.compile(rf"{field}(?P<end>{delimiter}|\r?\n|\Z)")
+        self._unescape = re.compile(rf"{re.escape(options.escape)}([\s\S])") if options.escape is not None else None
+
+    def read(self, feed: Feed, line: int) -> _Record | None:
+        text = feed.text
+        while True:
+            found = self._try(text, line)
+            if found is not None:
+                return found
+            if text.ended:
+                return None
+            text.more()
+
+    def _try(self, text: Text, line: int) -> _Record | None:
+        """The next record; None where it is not whole yet, or there is none."""
+        if text.at == len(text.value):
+            return None
+        fields: list[str | None] = []
+        at = text.at
+        while True:
+            match = self._field.match(text.value, at)
+            if match is None or (match.end() == len(text.value) and not text.ended):
+                if text.ended:
+                    raise unfinished(self._options.quote_char)
+                return None
+            fields.append(self._value(match, text.ended and match["end"] == ""))
+            at = match.end()
+            if match["end"] != self._options.delimiter:
+                break
+            if at == len(text.value) and text.ended:
+                fields.append(self._read_plain(""))
+                break
+        whole = text.value[text.at : at]
+        text.at = at
+        return _Record(fields=fields, lines=max(whole.count("\n"), 1), text=whole.rstrip("\r\n"))
+
+    def _value(self, match: re.Match[str], last: bool) -> str | None:
+        groups = match.groupdict()
+        if groups.get("quoted") is not None:
+            quote = self._options.quote_char
+            return groups["quoted"].replace(quote * 2, quote) + groups["rest"]
+        plain = groups["plain"]
+        if last and self._options.quote != "none" and plain.startswith(self._options.quote_char):
+            raise unfinished(self._options.quote_char)
+        return self._read_plain(plain)
+
+    def _read_plain(self, plain: str) -> str | None:
+        if plain == self._options.null:
+            return None
+        return self._unescape.sub(r"\1", plain) if self._unescape is not None else plain

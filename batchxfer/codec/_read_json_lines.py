@@ -1,0 +1,107 @@
+"""JSON objects, one a line, back into fields; numbers keep their digits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from batchxfer.codec._records import Collector, Feed, lines_of
+from batchxfer.definitions import FormatOptions
+from batchxfer.model import Column
+from batchxfer.ports import BadRecord, Fields
+
+MOST_SHOWN = 1000
+
+
+class _Token(str):
+    """A number or a literal as it was written."""
+
+    __slots__ = ()
+
+
+class Decoder:
+    """One file of JSON lines (ports.Decoder)."""
+
+    def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
+        self._names = tuple(column.name for column in columns or ())
+        self._known = {name: index for index, name in enumerate(self._names)}
+        self._ignores_others = bool(options.columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
+        collector = Collector(self._names)
+        for number, line in lines_of(Feed(chunks)):
+            try:
+                collector.add(self._read(line), number)
+            except (ValueError, RecursionError) as error:
+                why = str(error) if type(error) is ValueError else f"it is not JSON: {error}"
+                bad = BadRecord(line=number, column=None, reason=why, text=line[:MOST_SHOWN])
+                collector.bad(bad, blank=not line.strip())
+            if collector.full:
+                yield from collector.take()
+        yield from collector.take(last=True)
+
+    def _read(self, line: str) -> list[str | None]:
+        pairs = _DECODER.decode(line)
+        if not isinstance(pairs, _Pairs):
+            raise ValueError("it is not a JSON object")
+        fields: list[str | None] = [None] * len(self._names)
+        seen: set[str] = set()
+        for key, value in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key!r} stands twice in it")
+            seen.add(key)
+            index = self._known.get(key)
+            if index is not None:
+                fields[index] = _text(value)
+            elif not self._ignores_others:
+                raise ValueError(f"the key {key!r} is none of the table's columns")
+        return fields
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members in their order, doubles too."""
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_Pairs, parse_int=_Token, parse_float=_Token, parse_constant=_refuse, strict=True
+)
+
+
+def _text(value: Any) -> str | None:
+    """A value as a delimited file would have it."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        _refuse_lone_surrogates(value)
+        return str(value)
+    return _compact(value)
+
+
+def _refuse_lone_surrogates(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("it has half a surrogate pair in it") from None
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, _Token):
+        return str(value)
+    if isinstance(value, str):
+        _refuse_lone_surrogates(value)
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, _Pairs):
+        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_compact(each)}" for key, each in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_compact(each) for each in value) + "]"
+    return {None: "null", True: "true", False: "false"}[value]

@@ -1,0 +1,90 @@
+"""`name=value` pairs, one record a line, back into fields."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from batchxfer.codec._records import Collector, Feed, lines_of
+from batchxfer.definitions import FormatOptions
+from batchxfer.model import Column
+from batchxfer.ports import BadRecord, Fields
+
+MOST_SHOWN = 1000
+_QUOTED = r'"(?P<quoted>(?:[^"\\]|\\.)*)"'
+
+
+class Decoder:
+    """One file of names and values (ports.Decoder).
+
+    A name without `assign` is a value of `true`, as logfmt has it; `name=` is NULL, `name=""` an empty text.
+    """
+
+    def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
+        self._options = cast(Any, options)
+        self._names = tuple(column.name for column in columns or ())
+        self._known = {name: index for index, name in enumerate(self._names)}
+        self._ignores_others = bool(options.columns)
+        separator, assign = re.escape(self._options.separator), re.escape(self._options.assign)
+        name = rf"(?P<name>(?:(?!{separator}|{assign}).)+)"
+        plain = rf"(?P<plain>(?:(?!{separator}).)*)"
+        value = plain if self._options.quote == "none" else rf"(?:{_QUOTED}(?={separator}|$)|(?!\"){plain})"
+        self._pair = re.compile(rf"{name}(?:(?P<assign>{assign}){value})?(?:{separator}|$)", re.DOTALL)
+        self._space = self._options.separator == " "
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
+        collector = Collector(self._names)
+        for number, line in lines_of(Feed(chunks)):
+            try:
+                collector.add(self._read(line), number)
+            except ValueError as error:
+                bad = BadRecord(line=number, column=None, reason=str(error), text=line[:MOST_SHOWN])
+                # Where every value is left out, NULLs are a blank line.
+                collector.bad(bad, blank=not line.strip())
+            if collector.full:
+                yield from collector.take()
+        yield from collector.take(last=True)
+
+    def _read(self, line: str) -> list[str | None]:
+        fields: list[str | None] = [None] * len(self._names)
+        seen: set[str] = set()
+        at = 0
+        if not line and self._options.null != "omit":
+            raise ValueError("the line is empty")
+        while at < len(line):
+            if self._space and line[at] == " ":
+                at += 1  # logfmt's writers leave several
+                continue
+            match = self._pair.match(line, at)
+            if match is None:
+                raise ValueError(f"at character {at + 1}: no pair of name and value begins there")
+            at = match.end()
+            name = match["name"]
+            if name in seen:
+                raise ValueError(f"the name {name!r} stands twice in it")
+            seen.add(name)
+            index = self._known.get(name)
+            if index is not None:
+                fields[index] = self._value(match)
+            elif not self._ignores_others:
+                raise ValueError(f"the name {name!r} is none of the table's columns")
+        return fields
+
+    def _value(self, match: re.Match[str]) -> str | None:
+        if match["assign"] is None:
+            return "true"
+        quoted = match.groupdict().get("quoted")
+        if quoted is not None:
+            try:
+                text = str(json.loads(f'"{quoted}"', strict=False))
+                text.encode("utf-8")
+            except ValueError:
+                raise ValueError(f"the value of {match['name']!r} has an escape that JSON does not have") from None
+            return text
+        return match["plain"] or None

@@ -1,0 +1,388 @@
+"""From a fetched file's bytes to typed batches: what all formats share, once. The counterpart of layout.
+
+Compression, charset, header and trailer records with their counts and sums, choice and types of columns. How a record looks is
+the codec's.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchxfer import templates
+from batchxfer.charset import is_utf8
+from batchxfer.compression import MOST_BYTES, MOST_RATIO, decompressed
+from batchxfer.definitions import FormatColumn, FormatOptions
+from batchxfer.errors import UnreadableFile, UnwritableValue
+from batchxfer.model import Column, ColumnType, TargetColumn, TypeName
+from batchxfer.paths import RECORD_FIELDS
+from batchxfer.ports import BadRecord, Decoder, Fields
+from batchxfer.reading import read_column
+from batchxfer.suggestions import did_you_mean
+from batchxfer.templates import Field
+from batchxfer.totals import Totals
+
+LONGEST_CONTROL_RECORD = 1 << 20
+FORMULA = r"^'([=+\-@\t\r\n＝＋－＠])"
+MOST_SHOWN = 1000
+
+
+class Reading:
+    """The records of one file, as typed batches; iterated once.
+
+    `decoder` is called with the options and the file's columns by agreement. `table` are the columns of the table that it is
+    for. `facts` are what control records may name; `naive_zone` is the zone of the database's timestamps without one.
+
+    Each batch carries `columns`, known once iteration gave its first item, as ports.Rows says. The end is reached only after
+    the trailer record agreed. Raises UnreadableFile.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        options: FormatOptions,
+        decoder: Callable[[Any, tuple[Column, ...] | None], Decoder],
+        table: Sequence[TargetColumn],
+        *,
+        compress: str = "none",
+        facts: Mapping[str, object] | None = None,
+        naive_zone: ZoneInfo | None = None,
+        max_bytes: int = MOST_BYTES,
+        max_ratio: int = MOST_RATIO,
+    ) -> None:
+        self._options = options
+        self._table = tuple(table)
+        self._naive_zone = naive_zone
+        self._header = _control("header record", options.header_record, facts or {})
+        self._trailer = _control("trailer record", options.trailer_record, facts or {})
+        agreed = _agreed(options, self._table)
+        self._decoder = decoder(options, agreed)
+        text = _utf8(decompressed(compress, chunks, max_bytes=max_bytes, max_ratio=max_ratio), options.encoding)
+        self._text = _without_controls(text, self._header, self._trailer)
+        self._filled: tuple[_Filled, ...] | None = None
+        self._totals: Totals | None = None
+        self.records = 0
+
+    @property
+    def columns(self) -> tuple[TargetColumn, ...]:
+        return tuple(filled.target for filled in self._filled or ())
+
+    def __iter__(self) -> Iterator[pa.RecordBatch | BadRecord]:
+        offset = 0 if self._header is None else 1
+        for item in self._decoder.decode(self._text):
+            if isinstance(item, BadRecord):
+                self.records += 1
+                yield BadRecord(line=item.line + offset, column=item.column, reason=item.reason, text=item.text)
+                continue
+            if self._filled is None:
+                self._begin(item)
+            self.records += item.batch.num_rows
+            yield from self._typed(item, offset)
+        if self._filled is None:
+            self._begin(None)
+        self._check_controls()
+
+    # --- columns ---------------------------------------------------------------------------------
+
+    def _begin(self, first: Fields | None) -> None:
+        self._filled = _match(self._decoder.names, self._options, self._table, first)
+        keys = sorted({key for record in (self._header, self._trailer) if record for key in record.keys} - {"rows"})
+        by_name = {filled.name: filled for filled in self._filled}
+        columns = {}
+        for key in keys:
+            name = key[key.index("[") + 1 : -1]
+            if name not in by_name:
+                raise UnreadableFile(
+                    f"the header or trailer record counts column {name!r}, which the file does not have",
+                    hint=did_you_mean(name, list(by_name), what="columns"),
+                )
+            columns[name] = Column(name, by_name[name].written)
+        try:
+            self._totals = Totals(keys, columns)
+        except UnwritableValue as error:
+            raise UnreadableFile(error.message, hint=error.hint) from None
+
+    def _typed(self, fields: Fields, offset: int) -> Iterator[pa.RecordBatch | BadRecord]:
+        filled = self._filled or ()
+        arrays: list[pa.Array] = []
+        wrong: dict[int, tuple[str, str]] = {}
+        for each in filled:
+            text = self._plain_text(fields.batch.column(each.index), each)
+            read = read_column(text, each.written, each.target, self._options, self._naive_zone)
+            arrays.append(read.array)
+            for index, why in read.wrong.items():
+                value = text[index].as_py()
+                shown = "" if value is None else f"{value[:60]!r}: "
+                wrong.setdefault(index, (each.target.name, f"{shown}{why}"))
+        self._add_totals(fields, arrays)
+        batch = pa.RecordBatch.from_arrays(arrays, names=[each.target.name for each in filled])
+        if wrong:
+            texts = fields.batch
+            for index, (column, why) in sorted(wrong.items()):
+                record = ", ".join(str(value) for value in texts.slice(index, 1).to_pylist()[0].values())
+                line = fields.lines[index].as_py() + offset
+                yield BadRecord(line=line, column=column, reason=why, text=record[:MOST_SHOWN])
+            keep = pa.array([index not in wrong for index in range(batch.num_rows)])
+            batch = batch.filter(keep)
+        if batch.num_rows:
+            yield batch
+
+    def _plain_text(self, text: pa.Array, filled: _Filled) -> pa.Array:
+        """Without the apostrophe that keeps a spreadsheet from taking a text for a formula."""
+        if filled.written.name is TypeName.TEXT and getattr(self._options, "spreadsheet_safe", False):
+            return pc.replace_substring_regex(text, FORMULA, r"\1")
+        return text
+
+    # --- control records -------------------------------------------------------------------------
+
+    def _add_totals(self, fields: Fields, arrays: Sequence[pa.Array]) -> None:
+        if self._totals is None or not self._totals.names:
+            return
+        named = {each.name: (each, array) for each, array in zip(self._filled or (), arrays, strict=True)}
+        counted = {}
+        for name in self._totals.names:
+            each, array = named[name]
+            if each.written.name is not each.target.type.name:
+                point = getattr(self._options, "decimal_point", ".")
+                array = pc.replace_substring(fields.batch.column(each.index), point, ".")
+            counted[name] = array
+        try:
+            self._totals.add(fields.batch.num_rows, counted)
+        except (UnwritableValue, ValueError):
+            self._totals.add(0, {name: array.slice(0, 0) for name, array in counted.items()})
+
+    def _check_controls(self) -> None:
+        for record in (self._header, self._trailer):
+            if record is not None and record.keys:
+                known = dict(self._totals.values) if self._totals is not None else {}
+                record.check({**known, "rows": self.records})
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A column of the file that fills one of the table: `index` among the decoder's, `name` as control records call it."""
+
+    index: int
+    name: str
+    written: ColumnType
+    target: TargetColumn
+
+
+def _agreed(options: FormatOptions, table: Sequence[TargetColumn]) -> tuple[Column, ...]:
+    """What the file has by agreement: the format's columns, else the table's."""
+    if not options.columns:
+        return tuple(Column(column.name, column.type) for column in table)
+    by_name = {column.name: column for column in table}
+    return tuple(
+        Column(column.as_ or column.name, column.type or _target(column, by_name).type) for column in options.columns
+    )
+
+
+def _target(column: FormatColumn, by_name: Mapping[str, TargetColumn]) -> TargetColumn:
+    found = by_name.get(column.name)
+    if found is None:
+        raise UnreadableFile(
+            f"the format's [[columns]] name {column.name!r}, which the table does not have",
+            hint=did_you_mean(column.name, list(by_name), what="the table's columns are"),
+        )
+    return found
+
+
+def _match(
+    names: Sequence[str], options: FormatOptions, table: Sequence[TargetColumn], first: Fields | None
+) -> tuple[_Filled, ...]:
+    places = {name: index for index, name in enumerate(names)}
+    if options.columns:
+        filled = _chosen(places, options, {column.name: column for column in table})
+    else:
+        filled = _all(places, table, first)
+    given = {each.target.name for each in filled}
+    lacking = [column.name for column in table if not column.optional and column.name not in given]
+    if lacking:
+        raise UnreadableFile(
+            f"the file has no column {', '.join(map(repr, lacking))}, which the table cannot do without",
+            hint="its columns are " + ", ".join(names) if names else None,
+        )
+    return filled
+
+
+def _chosen(
+    places: Mapping[str, int], options: FormatOptions, by_name: Mapping[str, TargetColumn]
+) -> tuple[_Filled, ...]:
+    filled = []
+    for column in options.columns:
+        target = _target(column, by_name)
+        name = column.as_ or column.name
+        if name not in places:
+            raise UnreadableFile(
+                f"the file has no column {name!r}", hint=did_you_mean(name, list(places), what="its columns are")
+            )
+        filled.append(_Filled(places[name], column.name, column.type or target.type, target))
+    return tuple(filled)
+
+
+def _all(places: Mapping[str, int], table: Sequence[TargetColumn], first: Fields | None) -> tuple[_Filled, ...]:
+    by_name = {column.name: column for column in table}
+    folded: dict[str, list[TargetColumn]] = {}
+    for column in table:
+        folded.setdefault(column.name.casefold(), []).append(column)
+    filled = []
+    for name, index in places.items():
+        near = folded.get(name.casefold(), [])
+        target = by_name.get(name) or (near[0] if len(near) == 1 else None)
+        if target is None:
+            raise UnreadableFile(
+                f"the file has a column {name!r}, which the table does not have",
+                hint=did_you_mean(name, list(by_name), what="the table's columns are")
+                + "; [[columns]] in the format chooses columns",
+            )
+        if target.optional and first is not None and _is_left_out(first.batch.column(index), target):
+            continue
+        filled.append(_Filled(index, target.name, target.type, target))
+    return tuple(filled)
+
+
+def _is_left_out(column: pa.Array, target: TargetColumn) -> bool:
+    """Whether nothing of an optional column that cannot be NULL is there: the table's default stands then."""
+    return not target.nullable and column.null_count == len(column)
+
+
+# --- control records -----------------------------------------------------------------------------
+
+_NUMBER = r"[ 0,]*[-+]?[0-9][0-9,]*(?:\.[0-9]+)? *"
+
+
+class _Control:
+    """A header or trailer record by agreement, and what the file's says."""
+
+    def __init__(self, name: str, text: str, facts: Mapping[str, object]) -> None:
+        known = {
+            key: kind for key, kind in RECORD_FIELDS.items() if key in facts or key.startswith(("rows", "sum", "count"))
+        }
+        self._name = name
+        self._text = text
+        self._template = templates.parse(text, {**RECORD_FIELDS, **known})
+        self._fields = [field for field in self._template.fields if _is_total(field)]
+        parts = [self._pattern(part) if isinstance(part, Field) else re.escape(part) for part in self._template.parts]
+        self._pattern_of_all = re.compile("".join(parts))
+        self._said: list[str] = []
+
+    @property
+    def keys(self) -> set[str]:
+        return {field.key for field in self._fields}
+
+    def _pattern(self, field: Field) -> str:
+        return f"({_NUMBER})" if _is_total(field) else ".*?"
+
+    def read(self, line: str) -> None:
+        match = self._pattern_of_all.fullmatch(line)
+        if match is None:
+            raise UnreadableFile(
+                f"its {'first' if self._name.startswith('header') else 'last'} line is {line[:80]!r}, and by agreement the "
+                f"{self._name} {self._text!r} stands there",
+                hint="the file may be cut off, or of another format",
+            )
+        self._said = list(match.groups())
+
+    def check(self, totals: Mapping[str, object]) -> None:
+        for field, said in zip(self._fields, self._said, strict=True):
+            found = totals[field.key]
+            if not _agrees(said, found):
+                raise UnreadableFile(
+                    f"its {self._name} says {field.key} = {said.strip()}, and {found} were read",
+                    hint="the file may be cut off or doubled: ask the partner to send it again",
+                )
+
+
+def _is_total(field: Field) -> bool:
+    return field.argument is not None or field.name == "rows"
+
+
+def _agrees(said: str, found: object) -> bool:
+    try:
+        return Decimal(said.replace(",", "").replace(" ", "")) == Decimal(str(found))
+    except InvalidOperation:
+        return False
+
+
+def _control(name: str, text: str | None, facts: Mapping[str, object]) -> _Control | None:
+    return None if text is None else _Control(name, text, facts)
+
+
+def _without_controls(text: Iterable[bytes], header: _Control | None, trailer: _Control | None) -> Iterator[bytes]:
+    """The text between the first and the last line, which are read."""
+    rest = iter(text)
+    if header is not None:
+        rest = _after_first(rest, header)
+    if trailer is not None:
+        rest = _before_last(rest, trailer)
+    return rest
+
+
+def _after_first(text: Iterator[bytes], header: _Control) -> Iterator[bytes]:
+    begun = b""
+    for piece in text:
+        begun += piece
+        line, ending, after = begun.partition(b"\n")
+        if ending:
+            header.read(_line(line))
+            yield after
+            yield from text
+            return
+        if len(begun) > LONGEST_CONTROL_RECORD:
+            break
+    header.read(_line(begun))
+
+
+def _before_last(text: Iterator[bytes], trailer: _Control) -> Iterator[bytes]:
+    held = b""
+    for piece in text:
+        held += piece
+        # What stands before the last line that is not blank.
+        cut = held.rstrip(b"\r\n").rfind(b"\n") + 1
+        if cut:
+            yield held[:cut]
+            held = held[cut:]
+        if len(held) > LONGEST_CONTROL_RECORD and b"\n" not in held[:-LONGEST_CONTROL_RECORD]:
+            continue
+    trailer.read(_line(held.rstrip(b"\r\n")))
+
+
+def _line(line: bytes) -> str:
+    return line.removesuffix(b"\r")[:LONGEST_CONTROL_RECORD].decode("utf-8", "replace")
+
+
+# --- charset -------------------------------------------------------------------------------------
+
+
+def _utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """The text in UTF-8, without a byte-order mark. Raises UnreadableFile where it is not in its encoding."""
+    decoder = codecs.getincrementaldecoder("utf-8" if is_utf8(encoding) else encoding)()
+    size, begun = 0, False
+    for chunk in _pieces(chunks):
+        try:
+            text = decoder.decode(chunk or b"", final=chunk is None)
+        except UnicodeError as error:
+            raise UnreadableFile(
+                f"it is not {encoding} text: {error.args[-1] if error.args else error}, near byte {size:,}",
+                hint="set the encoding that the partner uses in the format",
+            ) from None
+        size += len(chunk or b"")
+        if text and not begun:
+            begun, text = True, text.removeprefix("\ufeff")
+        if text:
+            yield text.encode("utf-8", "surrogatepass")
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
+    """The chunks, and None for the end."""
+    yield from chunks
+    yield None
