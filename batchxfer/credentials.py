@@ -81,12 +81,16 @@ def without_secrets(config: Table, environment: Mapping[str, str] | None = None)
 
 
 def peek(ref: SecretRef, base: Path) -> str | None:
-    """The secret where it can be read, without a word where not: so that it can be hidden before anybody uses it."""
+    """The secret where it can be read, without a word where not: so that it can be hidden before anybody uses it.
+
+    A pipe is left alone: what is read from it is gone.
+    """
     try:
         if ref.env is not None:
             return _from_environment(ref.env, os.environ).reveal()
-        return _from_file(path_of(ref.file or "", base), public=True).reveal()
-    except CredentialError:
+        path = path_of(ref.file or "", base)
+        return _from_file(path, public=True).reveal() if path.is_file() else None
+    except (CredentialError, OSError, ValueError):
         return None
 
 

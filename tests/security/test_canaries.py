@@ -266,13 +266,20 @@ def test_the_daemon_its_log_and_its_commands_are_told_no_secret(vault: Vault, tm
 
 @pytest.mark.parametrize("vault", ["sqlite"], indirect=True)
 def test_what_is_made_is_for_its_owner_only_whatever_the_umask(vault: Vault) -> None:
+    vault.project.job(
+        "fetch", 'direction = "pull"\n[file]\nendpoint = "bank"\npath = "*.csv"\ndone_file = "{path}.done"\n'
+    )
+    (vault.partner.root / "in/x.csv").write_text("a")
+    (vault.partner.root / "in/x.csv.done").touch()
     before = os.umask(0)
     try:
         assert vault("run", "good").code == 0
+        assert vault("run", "good", "--dry-run").code == 0
+        assert vault("run", "fetch").code == 0
     finally:
         os.umask(before)
     made = list((vault.project.folder / "var").rglob("*"))
-    assert {path.name for path in made} >= {"ledger.db", "spool", "good"}
+    assert {path.name for path in made} >= {"ledger.db", "spool", "good", "dry-run", "x.csv"}
     assert [str(path) for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 

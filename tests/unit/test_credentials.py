@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import pickle
 import traceback
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from batchxfer.credentials import Secret, path_of, resolve
-from batchxfer.definitions import SecretRef
+from batchxfer.credentials import Secret, path_of, peek, resolve, secrets_of, without_secrets
+from batchxfer.definitions import Config, DatabaseOptions, SecretRef
 from batchxfer.errors import CredentialError
 
 
@@ -118,3 +119,29 @@ def test_secrets_are_compared_by_what_they_hold() -> None:
 def test_a_machines_name_is_no_secret_to_warn_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert resolve(written(tmp_path / "name", b"prod\n", 0o644), tmp_path, public=True).reveal() == "prod"
     assert not caplog.records
+
+
+# before anybody uses them
+
+
+def test_a_look_ahead_says_nothing_of_a_secret_that_is_not_there_and_takes_nothing_from_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PW", "s3cret")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pw").write_text("of a file\n")
+    assert peek(SecretRef(env="PW"), tmp_path) == "s3cret"
+    assert peek(SecretRef(file="pw"), tmp_path) == "of a file"
+    for ref in (SecretRef(env="NOT_SET"), SecretRef(file="absent"), SecretRef(file="pipe"), SecretRef(file="x" * 5000)):
+        assert peek(ref, tmp_path) is None
+
+
+def test_a_command_is_given_no_variable_that_holds_a_secret() -> None:
+    config = Config(
+        ledger_password=SecretRef(env="LEDGER_PW"),
+        environment=SecretRef(env="MACHINE"),
+        databases={"shop": DatabaseOptions(url=SecretRef(env="URL"), password=SecretRef(env="PW"))},
+    )
+    assert {ref.env for ref in secrets_of(config)} == {"LEDGER_PW", "URL", "PW"}
+    told = dict.fromkeys(["LEDGER_PW", "URL", "PW", "MACHINE", "PATH"], "x")
+    assert sorted(without_secrets(config, told)) == ["MACHINE", "PATH"]

@@ -127,6 +127,16 @@ def test_a_key_revoked_for_the_host_is_revoked_on_every_port() -> None:
     assert pins.judge(HostKey(type=None, fingerprint=fingerprint(ONE))) is Judgement.REVOKED
 
 
+def test_a_pattern_of_many_stars_is_decided_at_once() -> None:
+    assert prints(line("*a" * 40 + "x", ONE), "a" * 200) == []
+    assert prints(line("*a" * 40 + "*", ONE), "a" * 200) == [fingerprint(ONE)]
+
+
+def test_brackets_of_a_pattern_mean_themselves() -> None:
+    assert prints(line("[abc]", ONE), "a") == []
+    assert prints(line("[*]:2222", ONE), "a", 2222) == [fingerprint(ONE)]
+
+
 def test_a_certificate_authority_is_not_a_host_key() -> None:
     pins = read_known_hosts(line("*.bank.eu", ONE, marker="@cert-authority"), "sftp.bank.eu", 22)
     assert (pins.keys, pins.authorities) == ((), 1)

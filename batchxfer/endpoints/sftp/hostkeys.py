@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fnmatch
 import hashlib
 import hmac
 import re
@@ -180,5 +181,5 @@ def _is_hash_of(hashed: bytes, host: str) -> bool:
 
 
 def _matches(pattern: str, host: str) -> bool:
-    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
-    return re.fullmatch(expression, host, re.DOTALL) is not None
+    # fnmatch's expressions do not try every way to share out a text among many stars; brackets mean nothing to OpenSSH.
+    return fnmatch.fnmatchcase(host, pattern.replace("[", "[[]"))
