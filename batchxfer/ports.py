@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batchxfer.errors import ErrorInfo
+from batchxfer.facts import LedgerFacts, Restored
 from batchxfer.model import (
     Artifact,
     Attempt,
@@ -602,6 +603,22 @@ class Ledger(Protocol):
 
     def artifact_paths(self) -> set[Path]:
         """Every artifact file that is not pruned, so that what else is in the spool can be told apart."""
+
+    # after a fault
+
+    def restored(self) -> Restored | None:
+        """Whether the ledger was put back from a backup, as what the spool remembers tells; None where it is whole. Once
+        found out it lasts until `end_restored`, with a `held` notice (subject: `ledger`). A ledger that is swapped under a
+        process is found out within seconds."""
+
+    def declare_restored(self, why: str) -> Restored:
+        """A person says so: the spool came back with the ledger, and remembers nothing else."""
+
+    def end_restored(self) -> None:
+        """Every run that may have been sent was looked at."""
+
+    def inspect(self) -> LedgerFacts:
+        """What the ledger says of itself, with a check of the whole file where it is one."""
 
 
 LEASE = timedelta(seconds=30)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from batchxfer.ids import new_id
+from batchxfer.ledger import newest
 from batchxfer.ledger.opening import open_ledger
 from batchxfer.ledger.schema import metadata
 from batchxfer.model import Artifact, Claim, Due, FileRole, FileStatus, Run, Snapshot
@@ -204,7 +205,9 @@ def new_postgresql_project(
 def emptied(project: PostgresqlPlace) -> PostgresqlPlace:
     # Far quicker than TRUNCATE, which makes each table and index anew.
     deletions = "; ".join(f"DELETE FROM {table}" for table in set(metadata.tables) - {"meta"})
-    project.execute(f"SET session_replication_role = replica; {deletions}")
+    project.execute(f"SET session_replication_role = replica; {deletions}; DELETE FROM meta WHERE key = 'restored'")
+    # Else it would be known that the ledger has forgotten what it knew.
+    (project.spool / newest.NAME).unlink(missing_ok=True)
     return PostgresqlPlace(project.folder, address=project.address)
 
 

@@ -164,6 +164,7 @@ class Delivering(Fetching):
 
     def _put(self, tx: Transaction, known: rows.AnyRow, values: dict[str, Any]) -> None:
         """Write a delivery's new state, and tell of it."""
+        tx.is_milestone = True
         tx.connection.execute(_SET, {"the_delivery": known.id, **values})
         told = {key: value for key, value in values.items() if key not in ("status", "settled_at", "delivered_at")}
         self._tell(tx, known.run, values["status"], endpoint=known.endpoint, path=known.path, **told)

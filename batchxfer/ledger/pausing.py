@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, case, delete, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.ledger import rows
-from batchxfer.ledger.planning import Planning
+from batchxfer.ledger.inspecting import Inspecting
 from batchxfer.ledger.schema import pauses
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import NoticeKind, Pause
@@ -22,7 +22,7 @@ _is_refusal = pauses.c.until.is_not(None)
 _END_REFUSAL = _END.where(_is_refusal)
 
 
-class SqlLedger(Planning):
+class SqlLedger(Inspecting):
     """ports.Ledger on SQLAlchemy Core."""
 
     def serve(self) -> None:

@@ -61,7 +61,12 @@ class SqliteStore(Store):
         engine = self._hasty if hasty and self._has_log else self.engine
         with self._writing, translated(self.where), engine.begin() as connection:
             self._check_identity()
-            yield Transaction(self, connection)
+            tx = Transaction(self, connection)
+            yield tx
+            # What a power cut may take away is not remembered.
+            newest = None if hasty else tx.newest_event()
+        if newest is not None:
+            self.memory.remember(newest)
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -109,6 +114,21 @@ class SqliteStore(Store):
                 f"another `batchxfer serve` works on {self.where}",
                 hint="stop it first; several may share a ledger on PostgreSQL",
             ) from None
+
+    def is_served(self) -> bool | None:
+        return self._locks.presence("serve") is Presence.HERE
+
+    def damage(self) -> list[str]:
+        with translated(self.where), contextlib.closing(_connect(self.path)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
+            broken = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
+            return found + [
+                f"table {row[0]}, row {row[1]}: what it refers to in {row[2]} is not there" for row in broken
+            ]
+
+    @property
+    def file(self) -> Path | None:
+        return self.path
 
     def lives(self, owner: str, lease_until: datetime, now: datetime) -> bool:
         """The owner's lock decides. The lease decides only between threads of one process, and where the locks' folder

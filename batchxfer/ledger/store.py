@@ -9,21 +9,34 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from batchxfer.ledger.faults import translated
+from batchxfer.ledger.newest import Memory, NewestEvent
+from batchxfer.ledger.schema import events
+
+_NEWEST = select(events.c.id, events.c.at).order_by(events.c.id.desc()).limit(1)
 
 
 class Transaction:
-    """One transaction: its connection, and the one instant at which all that it writes happened."""
+    """One transaction: its connection, and the one instant at which all that it writes happened.
+
+    `is_milestone` where the spool is to remember that the ledger came so far.
+    """
 
     def __init__(self, store: Store, connection: Connection) -> None:
         self._store = store
         self.connection = connection
+        self.is_milestone = False
 
     @cached_property
     def now(self) -> datetime:
         return self._store.clock(self.connection)
+
+    def newest_event(self) -> NewestEvent | None:
+        """What the spool is to remember once this is committed."""
+        row = self.connection.execute(_NEWEST).one_or_none() if self.is_milestone else None
+        return None if row is None else NewestEvent(row.id, row.at)
 
 
 class Store(ABC):
@@ -33,6 +46,7 @@ class Store(ABC):
         self.where = where
         self.engine = engine
         self.spool = spool
+        self.memory = Memory(spool)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -50,7 +64,11 @@ class Store(ABC):
         """A transaction that is durable after the block, and had no effect where the block raises. A `hasty` one outlives
         every process at once, but a power cut only when a later one that is not hasty does."""
         with translated(self.where), self.engine.begin() as connection:
-            yield Transaction(self, connection)
+            tx = Transaction(self, connection)
+            yield tx
+            newest = tx.newest_event()
+        if newest is not None:
+            self.memory.remember(newest)
 
     @abstractmethod
     def clock(self, connection: Connection) -> datetime:
@@ -75,6 +93,19 @@ class Store(ABC):
 
     def serve(self) -> None:  # noqa: B027 - where nodes share a database, each may serve
         """Take the right to be the only daemon, where there can be only one."""
+
+    def is_served(self) -> bool | None:
+        """Whether a daemon has the right to be the only one; None where there may be several."""
+        return None
+
+    def damage(self) -> list[str]:
+        """What is wrong with the file as a whole, where the database can say."""
+        return []
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the database is, where it is one."""
+        return None
 
     @abstractmethod
     def lives(self, owner: str, lease_until: datetime, now: datetime) -> bool:

@@ -44,7 +44,7 @@ FLOORS = (
         name="words", modules="quantities suggestions zones", reason="how people write things, whatever they are for"
     ),
     Floor(name="model", modules="model", reason="the values that every part speaks of"),
-    Floor(name="contracts", modules="fields definitions ports", together=True, reason="what the parts agree on"),
+    Floor(name="contracts", modules="fields definitions facts ports", together=True, reason="what the parts agree on"),
     Floor(
         name="writing",
         modules="values instants conversions reading totals charset templates shapes paths globs sql compression",
@@ -55,7 +55,7 @@ FLOORS = (
         name="decisions",
         modules="""
             cron calendars occurrences slots planner dispatch planned
-            telling families proof retry resolve health
+            telling families proof retry resolve health judging
         """,
         together=True,
         reason="a decision is a value that follows from values, so that a test needs no world",
@@ -74,6 +74,7 @@ FLOORS = (
             layout decoding spool connections push pull load
             naming snapshots activity settling runner puller inbox worker operations
             ticking crew notify pruning systemd holidays_seen
+            reconciling doctor
         """,
         together=True,
         not_these=["adapters"],

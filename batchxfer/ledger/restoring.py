@@ -1,0 +1,99 @@
+"""A ledger that was put back from a backup: found out by what the spool remembers, and kept in mind until it is reconciled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from batchxfer.errors import UsageError
+from batchxfer.facts import Restored
+from batchxfer.ledger import newest
+from batchxfer.ledger.planning import Planning
+from batchxfer.ledger.schema import events, meta
+from batchxfer.ledger.store import Store, Transaction
+from batchxfer.model import NoticeKind
+
+KEY = "restored"
+SUBJECT = "ledger"
+LOOK_SECONDS = 10.0
+
+_STATE = select(meta.c.value).where(meta.c.key == KEY)
+_CREATED = select(meta.c.value).where(meta.c.key == "created_at")
+_LAST = select(events.c.at).order_by(events.c.id.desc()).limit(1)
+
+
+class Restoring(Planning):
+    def __init__(self, store: Store, project: str) -> None:
+        super().__init__(store, project)
+        self._looking = threading.Lock()
+        self._whole_until = 0.0
+
+    def restored(self) -> Restored | None:
+        with self._looking:
+            if time.monotonic() < self._whole_until:
+                return None
+            # What the spool remembers was committed before it was written: read it first.
+            remembered = newest.read(self._store.spool)
+            with self._store.read() as tx:
+                found, forgotten = _state(tx), _has_forgotten(tx, remembered)
+            if found is None and forgotten:
+                found = self._begin("the spool remembers an event that the ledger does not have")
+            self._whole_until = time.monotonic() + LOOK_SECONDS if found is None else 0.0
+            return found
+
+    def declare_restored(self, why: str) -> Restored:
+        if not why:
+            raise UsageError("a ledger is said to be restored for a reason")
+        with self._looking:
+            self._whole_until = 0.0
+            return self._begin(why)
+
+    def end_restored(self) -> None:
+        with self._looking, self._store.write() as tx:
+            tx.connection.execute(delete(meta).where(meta.c.key == KEY))
+            self._tell(tx, None, "reconciled")
+            self._end_open(tx, [NoticeKind.HELD], SUBJECT)
+            # The spool's memory of the ledger that is lost ends here.
+            self._store.memory.forget()
+            tx.is_milestone = True
+
+    def _begin(self, why: str) -> Restored:
+        with self._store.write() as tx:
+            known = _state(tx)
+            if known is not None:
+                return known
+            last = tx.connection.execute(_LAST).scalar_one_or_none()
+            if last is None:
+                last = datetime.fromisoformat(tx.connection.execute(_CREATED).scalar_one())
+            found = Restored(known_until=last, at=tx.now)
+            fresh = self._insert_new(tx, meta).on_conflict_do_nothing()
+            value = f"{found.known_until.isoformat()} {found.at.isoformat()}"
+            tx.connection.execute(fresh, {"key": KEY, "value": value})
+            detail: dict[str, Any] = {"known_until": found.known_until, "reason": _reason(why)}
+            self._tell(tx, None, "restored", **detail)
+            self._open_notice(tx, NoticeKind.HELD, SUBJECT, job=None, run=None, detail=detail)
+            self._store.memory.forget()
+            return found
+
+
+def _state(tx: Transaction) -> Restored | None:
+    value = tx.connection.execute(_STATE).scalar_one_or_none()
+    if value is None:
+        return None
+    known_until, _, at = value.partition(" ")
+    return Restored(known_until=datetime.fromisoformat(known_until), at=datetime.fromisoformat(at))
+
+
+def _has_forgotten(tx: Transaction, remembered: newest.NewestEvent | None) -> bool:
+    if remembered is None:
+        return False
+    at = tx.connection.execute(select(events.c.at).where(events.c.id == remembered.id)).scalar_one_or_none()
+    return at != remembered.at
+
+
+def _reason(why: str) -> str:
+    return f"the ledger was put back from a backup ({why}): what was due since is held until `batchxfer reconcile`"
