@@ -95,11 +95,30 @@ def _read(text: pa.Array, kind: ColumnType, options: FormatOptions) -> Read:
             return Read(text)
     elif name in _PLAIN and _all_match(text, _PLAIN[name]):
         try:
-            return Read(text if name is _T.UUID else text.cast(CARRIERS[name]))
+            return Read(_cast(text, name))
         except pa.ArrowInvalid:
             pass  # a day that the calendar does not have
     zones = conversions.Zones(naive=options.timezone, shown=options.timezone)
     return _each(text, name, lambda value: conversions.from_text(value, kind, zones))
+
+
+def _cast(text: pa.Array, name: TypeName) -> pa.Array:
+    if name is _T.UUID:
+        return text
+    if name is _T.TIME:
+        # Arrow reads times of a day only.
+        text = pc.binary_join_element_wise("1970-01-01T", text, "").cast(CARRIERS[_T.TIMESTAMP])
+    return text.cast(CARRIERS[name])
+
+
+def _plainly(text: pa.Array, name: TypeName) -> pa.Array:
+    if name is _T.UUID:
+        return text
+    if name is not _T.TIME:
+        return text.cast(CARRIERS[name])
+    # Arrow reads times with their day only.
+    moments = pc.binary_join_element_wise(pa.scalar("1970-01-01 "), text, pa.scalar("")).cast(pa.timestamp("us"))
+    return moments.cast(pa.int64()).cast(pa.time64("us"))
 
 
 def _all_match(text: pa.Array, pattern: str) -> bool:
