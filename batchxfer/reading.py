@@ -163,6 +163,9 @@ def _read_bytes(value: str, options: FormatOptions) -> bytes:
 
 def _times(text: pa.Array, name: TypeName, pattern: str, zone: ZoneInfo) -> Read:
     """By strftime codes, each distinct text once."""
+    if name is not _T.TIMESTAMPTZ:
+        # What has no zone is written without its offset.
+        pattern = pattern.replace("%z", "")
 
     def read(value: str) -> Any:
         try:

@@ -78,6 +78,9 @@ class Decoder:
 
     def _by_arrow(self, feed: Feed, first_line: int) -> Iterator[Fields | BadRecord]:
         options, names = self._options, list(self._names)
+        if len(names) > 1:
+            # Arrow would take a blank line for a record of NULLs.
+            feed = Feed(_blanks_marked(feed.pieces(), options.quote_char if options.quote != "none" else None))
         if feed.at_end():
             return
         columns = [*names, _EXTRA] if options.trailing_delimiter else names
@@ -139,7 +142,7 @@ class Decoder:
             lines, bad_lines, line = _lines(batch, bad_here, row, line)
             row += rows + len(bad_here)
             for each, at in zip(bad_here, bad_lines, strict=True):
-                if not each.text.strip("\r\n"):
+                if _is_blank(each):
                     held.append(at)
                     continue
                 yield from (_miscounted(one, len(self._names), 1, "") for one in held)
@@ -150,7 +153,7 @@ class Decoder:
                 held = []
                 yield from self._fields(batch, lines)
         for each in bad:
-            if each.text.strip("\r\n"):
+            if not _is_blank(each):
                 yield _miscounted(line, len(self._names), _count(each, self._options.trailing_delimiter), each.text)
             line += 1 + each.text.count("\n")
 
@@ -166,6 +169,52 @@ class Decoder:
                 batch, lines = batch.filter(keep), lines.filter(keep)
         for start in range(0, batch.num_rows, BATCH_RECORDS):
             yield Fields(batch=batch.slice(start, BATCH_RECORDS), lines=lines.slice(start, BATCH_RECORDS))
+
+
+_BLANK = b"\0blank"
+_BLANK_LINE = re.compile(rb"(?<=\n)(?=\r?\n)")
+
+
+def _is_blank(row: csv.InvalidRow) -> bool:
+    return row.text.strip("\r\n") == _BLANK.decode()
+
+
+def _blanks_marked(pieces: Iterable[bytes], quote: str | None) -> Iterator[bytes]:
+    """The same with something on each blank line that stands outside of quotes, where there are any."""
+    mark = quote.encode() if quote is not None else None
+    inside, held = False, b"\n"  # as if a line had ended before the first
+    begun = False
+    for piece in pieces:
+        data = held + piece
+        # Line ends at its end wait: what follows says whether a blank line is among them.
+        kept = len(data.rstrip(b"\r\n"))
+        data, held = data[:kept], data[kept:]
+        if not kept:
+            continue
+        # The last byte of a line end stays in front of what follows.
+        if _BLANK_LINE.search(data):
+            data, inside = _mark(data, mark, inside)
+        elif mark is not None and data.count(mark) % 2:
+            inside = not inside
+        yield data if begun else data[1:]
+        begun = True
+    # At the end blank lines are nothing.
+    if begun and held:
+        yield b"\n"
+
+
+def _mark(data: bytes, quote: bytes | None, inside: bool) -> tuple[bytes, bool]:
+    parts, last = [], 0
+    for match in _BLANK_LINE.finditer(data):
+        piece = data[last : match.start()]
+        if quote is not None and piece.count(quote) % 2:
+            inside = not inside
+        parts += [piece] if inside else [piece, _BLANK]
+        last = match.start()
+    rest = data[last:]
+    if quote is not None and rest.count(quote) % 2:
+        inside = not inside
+    return b"".join([*parts, rest]), inside
 
 
 def _between(bad: list[csv.InvalidRow], row: int, rows: int) -> list[csv.InvalidRow]:

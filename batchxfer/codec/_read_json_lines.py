@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from batchxfer.codec._records import Collector, Feed, lines_of
 from batchxfer.definitions import FormatOptions
-from batchxfer.model import Column
+from batchxfer.model import Column, TypeName
 from batchxfer.ports import BadRecord, Fields
 
 MOST_SHOWN = 1000
@@ -26,6 +26,9 @@ class Decoder:
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._names = tuple(column.name for column in columns or ())
         self._known = {name: index for index, name in enumerate(self._names)}
+        self._documents = {column.name for column in columns or () if column.type.name is TypeName.JSON}
+        # Where NULL is left out, a null is the document's own.
+        self._null = "null" if cast(Any, options).null == "omit" else None
         self._ignores_others = bool(options.columns)
 
     @property
@@ -56,7 +59,9 @@ class Decoder:
                 raise ValueError(f"the key {key!r} stands twice in it")
             seen.add(key)
             index = self._known.get(key)
-            if index is not None:
+            if index is not None and key in self._documents:
+                fields[index] = self._null if value is None else _compact(value)
+            elif index is not None:
                 fields[index] = _text(value)
             elif not self._ignores_others:
                 raise ValueError(f"the key {key!r} is none of the table's columns")

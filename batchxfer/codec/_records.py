@@ -83,6 +83,11 @@ class Feed:
     def close(self) -> None:
         self.closed = True
 
+    def pieces(self) -> Iterator[bytes]:
+        """What is left, piece by piece."""
+        while piece := self.read(_READ_BYTES):
+            yield piece
+
     def at_end(self) -> bool:
         self._give_text_back()
         while not self._left and not self._ended:

@@ -1,0 +1,441 @@
+"""What one project writes, another reads back: every codec, every option, generated rows."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from batchxfer.decoding import Reading
+from batchxfer.errors import UnreadableFile, UnwritableValue
+from batchxfer.layout import Encoder
+from batchxfer.model import Column, ColumnType, TargetColumn
+from batchxfer.ports import BadRecord
+from tests.contracts.format_files import encode, options
+from tests.contracts.test_codecs import EVERY_TYPE, NULLS, ROW, TYPES
+from tests.contracts.test_codecs_oracle import (
+    COMMON,
+    DELIMITED,
+    ENCODINGS,
+    JSON_LINES,
+    KEY_VALUE,
+    SUMMED,
+    TEXTS,
+    files,
+    fixed_files,
+)
+
+CASES = settings(COMMON, max_examples=60)
+NOT_READABLE = {"%a %I %p"}
+
+
+def target(name: str, kind: str, **more: Any) -> TargetColumn:
+    return TargetColumn(name=name, type=ColumnType.parse(kind), **more)
+
+
+def reading(
+    table: Mapping[str, Any], columns: Mapping[str, Any], data: bytes, *, piece: int = 7, **more: Any
+) -> Reading:
+    codec = importlib.import_module(f"batchxfer.codec.{table['kind'].replace('-', '_')}")
+    chunks = (data[at : at + piece] for at in range(0, len(data), piece))
+    made = [target(name, kind) if isinstance(kind, str) else kind for name, kind in columns.items()]
+    return Reading(chunks, options(table), codec.Decoder, made, **more)
+
+
+def rows(table: Mapping[str, Any], columns: Mapping[str, Any], text: str | bytes, **more: Any) -> list[tuple[Any, ...]]:
+    """The rows read, each a tuple; and bad records as ("line", "column", "reason")."""
+    found: list[tuple[Any, ...]] = []
+    for item in reading(table, columns, text.encode() if isinstance(text, str) else text, **more):
+        if isinstance(item, BadRecord):
+            found.append((item.line, item.column, item.reason))
+        else:
+            found += [tuple(row.values()) for row in item.to_pylist()]
+    return found
+
+
+def csv(text: str, table: Mapping[str, Any] | None = None, **keys: Any) -> list[tuple[Any, ...]]:
+    return rows({"kind": "delimited", **keys}, table or {"a": "text", "b": "text"}, text)
+
+
+# --- the way there and back ----------------------------------------------------------------------
+
+
+def again(table: Mapping[str, Any], columns: Mapping[str, str], data: bytes, **more: Any) -> bytes:
+    """Read, and written once more."""
+    read = reading(table, columns, data, **more)
+    codec = importlib.import_module(f"batchxfer.codec.{table['kind'].replace('-', '_')}")
+    batches = list(read)
+    assert not [item for item in batches if isinstance(item, BadRecord)], batches
+    made = tuple(Column(name, ColumnType.parse(kind)) for name, kind in columns.items())
+    encoder = Encoder(options(table), codec.Codec, made, {})
+    body = encoder.begin()
+    for batch in batches:
+        assert isinstance(batch, pa.RecordBatch)
+        assert batch.schema.names == list(columns)
+        body += bytes(encoder.encode(batch))
+    body += encoder.end()
+    return encoder.header_bytes() + body if encoder.needs_totals_first else body
+
+
+def there_and_back(table: dict[str, Any], file: Any, **more: Any) -> None:
+    columns, given_rows, sizes = file
+    assume(table.get("timestamp_format") not in NOT_READABLE)
+    try:
+        data = encode(table, columns, given_rows, sizes=sizes)
+    except UnwritableValue:
+        assume(False)
+    assert again(table, columns, data, **more) == data
+
+
+@CASES
+@given(DELIMITED, files())
+def test_delimited_files_are_read_back_equal(table: dict[str, Any], file: Any) -> None:
+    there_and_back(table, file)
+
+
+@CASES
+@given(KEY_VALUE, files())
+def test_key_value_files_are_read_back_equal(table: dict[str, Any], file: Any) -> None:
+    there_and_back(table, file)
+
+
+@CASES
+@given(JSON_LINES, files())
+def test_json_lines_are_read_back_equal(table: dict[str, Any], file: Any) -> None:
+    assume(table.get("line_ending") != "none")
+    # A document's escapes are read, and need not be written again.
+    assume("\\u" not in str(file[1]))
+    there_and_back(table, file)
+
+
+@CASES
+@given(fixed_files())
+def test_fixed_width_files_are_read_back_equal(made: Any) -> None:
+    table, file = made
+    # What was cut is not there any more, nor what was replaced.
+    assume(all("overflow" not in column for column in table["columns"]) and "unencodable" not in table)
+    # Padding that a value may begin or end with is taken off with it.
+    kinds = [kind.partition("(")[0] for kind in file[0].values()]
+    layouts = zip(table["columns"], kinds, strict=True)
+    assume(all(layout.get("pad") != "0" or kind in ("integer", "text") for layout, kind in layouts))
+    assume(not ("trailer_record" in table and table.get("line_ending") == "none"))
+    there_and_back(table, file)
+
+
+@CASES
+@given(st.lists(TEXTS, max_size=6), st.sampled_from(["lf", "crlf"]))
+def test_lines_are_read_back_equal(texts: list[str], line_ending: str) -> None:
+    texts = [text.replace("\n", "").replace("\r", "").removeprefix("\ufeff") for text in texts]
+    there_and_back({"kind": "lines", "line_ending": line_ending}, ({"line": "text"}, [[text] for text in texts], [2]))
+
+
+@CASES
+@given(SUMMED)
+def test_sums_and_counts_agree(given_rows: list[list[Any]]) -> None:
+    table = {
+        "kind": "delimited",
+        "header_record": "H{rows:05}{sum[n]:>30}",
+        "trailer_record": "T{count[n]}|{count[d]}|{sum[d]:>30}",
+    }
+    there_and_back(table, ({"n": "integer", "d": "decimal"}, given_rows, [3, 1]))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_is_read_back(encoding: str) -> None:
+    table = {"kind": "delimited", "encoding": encoding, "header": False}
+    data = encode(table, {"a": "text", "b": "text"}, [["x", "y"], ["1", None]])
+    assert rows(table, {"a": "text", "b": "text"}, data) == [("x", "y"), ("1", None)]
+
+
+@pytest.mark.parametrize("kind", ["delimited", "key-value", "json-lines"])
+@pytest.mark.parametrize("compress", ["none", "gzip", "zstd"])
+def test_every_type_is_read_back_as_it_was(kind: str, compress: str) -> None:
+    data = encode({"kind": kind}, TYPES, [ROW, NULLS])
+    if compress == "gzip":
+        data = gzip.compress(data[:20]) + gzip.compress(data[20:])
+    elif compress == "zstd":
+        data = pa.Codec("zstd").compress(data, asbytes=True)
+    found = rows({"kind": kind}, TYPES, data, compress=compress)
+    expected = [value for _, value in EVERY_TYPE.values()]
+    assert [str(value) for value in found[0]] == [str(value) for value in expected]
+    assert found[1] == tuple(NULLS)
+
+
+# --- comma separated values, as others write them ------------------------------------------------
+
+ACID = {
+    "comma in quotes": ('a,b\n1,"2, 3"\n', [("1", "2, 3")]),
+    "empty values": ('a,b\n1,\n,"2"\n"",x\n', [("1", None), (None, "2"), ("", "x")]),
+    "escaped quotes": ('a,b\n1,"ha ""ha"" ha"\n3,""""\n', [("1", 'ha "ha" ha'), ("3", '"')]),
+    "json": ('a,b\n1,"{""type"": ""Point"", ""at"": [1,2]}"\n', [("1", '{"type": "Point", "at": [1,2]}')]),
+    "newlines": ('a,b\n"1\n2",x\n"3\r\n4",y\n', [("1\n2", "x"), ("3\r\n4", "y")]),
+    "newlines and quotes": ('a,b\n1,"""x""\n\n""y"""\n', [("1", '"x"\n\n"y"')]),
+    "carriage returns": ('a,b\r\n1,2\r\n"3","4"\r\n', [("1", "2"), ("3", "4")]),
+    "no last line end": ("a,b\n1,2", [("1", "2")]),
+    "utf-8": ("a,b\n김서연,✓😀\n", [("김서연", "✓😀")]),
+    "byte-order mark": ("\ufeffa,b\n1,2\n", [("1", "2")]),
+    "spaces are values": ("a,b\n 1 , 2\n", [(" 1 ", " 2")]),
+    "a quote in the middle": ('a,b\n5" disk,6" disk\n', [('5" disk', '6" disk')]),
+    "only a header": ("a,b\n", []),
+    "columns in another order": ("b,a\n1,2\n", [("1", "2")]),
+    "blank lines at the end": ("a,b\n1,2\n\n\r\n\n", [("1", "2")]),
+    "a backslash is nothing special": ('a,b\n\\,"\\n"\n', [("\\", "\\n")]),
+    "nul": ("a,b\n1\x002,3\n", [("1\x002", "3")]),
+}
+
+
+@pytest.mark.parametrize("name", ACID)
+@pytest.mark.parametrize("way", ["arrow", "one by one"])
+def test_files_that_others_write(name: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "one by one":
+        monkeypatch.setattr("batchxfer.codec._read_delimited._is_plain", lambda options: False)
+    text, expected = ACID[name]
+    assert csv(text) == expected
+
+
+@pytest.mark.parametrize("way", ["arrow", "one by one"])
+def test_bad_records_have_their_line_and_keep_no_other_out(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "one by one":
+        monkeypatch.setattr("batchxfer.codec._read_delimited._is_plain", lambda options: False)
+    text = 'n,t\n1,"a\nb"\n2,3,4\nx,y\n\n5,"c\n\nd"\n6\n7,e\n'
+    found = csv(text, {"n": "integer", "t": "text"})
+    good = [row for row in found if len(row) == 2]
+    bad = sorted(row for row in found if len(row) == 3)
+    assert good == [(1, "a\nb"), (5, "c\n\nd"), (7, "e")]
+    assert bad == [
+        (4, None, "it has 3 values, not 2"),
+        (5, "n", "'x': it is not a number"),
+        (6, None, "it has 1 value, not 2"),
+        (10, None, "it has 1 value, not 2"),
+    ]
+
+
+def test_a_blank_line_is_a_record_where_there_is_one_column() -> None:
+    assert csv("a\nx\n\ny\n", {"a": "text"}) == [("x",), (None,), ("y",)]
+
+
+def test_a_header_record_moves_the_lines() -> None:
+    table = {"kind": "delimited", "header_record": "H|{rows}", "trailer_record": "T|{rows}|{sum[n]}"}
+    assert rows(table, {"n": "integer"}, "H|3\nn\n1\nx\n2\nT|3|3\n") == [
+        (4, "n", "'x': it is not a number"),
+        (1,),
+        (2,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("n\n1\n2\nT|1|3\n", "says rows = 1, and 2 were read"),
+        ("n\n1\n2\nT|2|4\n", r"says sum\[n\] = 4, and 3 were read"),
+        ("n\n1\n2\n", "its last line is '2', and by agreement the trailer record"),
+        ("n\n1\nT|1|1\n2\n", "its last line is '2'"),
+        ("", "its last line is ''"),
+    ],
+)
+def test_a_trailer_that_disagrees_is_no_end(text: str, why: str) -> None:
+    with pytest.raises(UnreadableFile, match=why):
+        rows({"kind": "delimited", "trailer_record": "T|{rows}|{sum[n]}"}, {"n": "integer"}, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "keys", "why"),
+    [
+        ("", {"a": "text"}, {}, "the file is empty, and its first line should name the columns"),
+        ("a,x\n1,2\n", {"a": "text", "b": "text"}, {}, "the file has a column 'x', which the table does not have"),
+        ("a,a\n1,2\n", {"a": "text"}, {}, "names the column 'a' twice"),
+        (
+            "a\n1\n",
+            {"a": "text", "b": target("b", "text", optional=False)},
+            {},
+            "has no column 'b', which the table cannot",
+        ),
+        ("a\n1\n", {"a": "text"}, {"columns": [{"name": "z"}]}, "name 'z', which the table does not have"),
+        ("a\n1\n", {"z": "text"}, {"columns": [{"name": "z"}]}, "the file has no column 'z'"),
+        ('a,b\n1,"2\n3,4\n', {"a": "text", "b": "text"}, {}, "ends inside a value"),
+        ('a,b\n1,"2', {"a": "text", "b": "text"}, {}, "ends inside a value"),
+        ('a,b\n1,"', {"a": "text", "b": "text"}, {}, "ends inside a value"),
+    ],
+)
+def test_a_file_that_is_not_what_was_agreed_is_refused(text: str, columns: Any, keys: Any, why: str) -> None:
+    with pytest.raises(UnreadableFile, match=why):
+        csv(text, columns, **keys)
+
+
+@pytest.mark.parametrize("quote", ["minimal", "none"])
+def test_text_of_another_encoding_is_refused(quote: str) -> None:
+    with pytest.raises(UnreadableFile, match="it is not utf-8 text"):
+        rows({"kind": "delimited", "quote": quote}, {"a": "text"}, "a\né\n".encode("latin-1"))
+
+
+def test_names_are_the_format_s_and_may_be_in_any_order() -> None:
+    table = {"kind": "delimited", "columns": [{"name": "id", "as": "Nr"}, {"name": "day", "type": "date"}]}
+    columns = {"id": "integer", "day": "text", "other": "text"}
+    read = reading(table, columns, b"x,day,Nr\n?,2026-11-23,7\n")
+    (batch,) = read
+    assert [column.name for column in read.columns] == ["id", "day"]
+    assert isinstance(batch, pa.RecordBatch)
+    assert batch.to_pylist() == [{"id": 7, "day": "2026-11-23"}]
+
+
+def test_without_a_header_the_place_says_which_column_it_is() -> None:
+    assert csv("1,x\n", {"n": "integer", "t": "text"}, header=False) == [(1, "x")]
+
+
+def test_names_that_differ_in_case_are_found() -> None:
+    assert csv("A,B\n1,2\n", {"a": "integer", "b": "text"}) == [(1, "2")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "text", "why"),
+    [
+        ("integer", {"bits": 16, "native": "smallint"}, "40000", "it does not fit into smallint"),
+        ("integer", {"bits": 64, "native": "bigint"}, "9" * 19, "it does not fit into bigint"),
+        ("integer", {}, "1.5", "it has a fraction"),
+        ("integer", {}, "0x10", "it is not a number"),
+        ("decimal(4,2)", {}, "1.234", "it has more than 2 decimals"),
+        ("decimal(4,2)", {}, "123.4", "it has more than 2 digits before the point"),
+        ("text", {"longest": 3}, "abcd", "it is longer than 3"),
+        ("date", {}, "2026-02-30", "day is out of range for month"),
+        ("timestamp", {}, "yesterday", "it is not a date and time like"),
+        ("boolean", {}, "maybe", "it is neither 'true' nor 'false'"),
+        ("uuid", {}, "12", "it is not a UUID"),
+        ("json", {}, "{", "it is not JSON"),
+        ("bytes", {}, "*", "it is not base64"),
+        ("text", {"nullable": False, "optional": False}, "", "it is NULL, and the table's column is NOT NULL"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_a_bad_record(kind: str, more: Any, text: str, why: str) -> None:
+    ((line, column, reason),) = csv(f"a,n\n{text},1\n", {"a": target("a", kind, **more), "n": "integer"})
+    assert (line, column) == (2, "a")
+    assert why in reason
+
+
+# --- pairs, JSON, fixed fields -------------------------------------------------------------------
+
+LOGFMT = {
+    'level=info msg="hello world" n=1\n': [("info", "hello world", 1)],
+    'msg="a \\"quoted\\" \\n value"   n=2\n': [(None, 'a "quoted" \n value', 2)],
+    "level= msg=x\n": [(None, "x", None)],
+    'level="" n=-3\r\n': [("", None, -3)],
+    "msg=a=b\n": [(None, "a=b", None)],
+    "level msg=x\n": [("true", "x", None)],
+    'msg="é😀\\u00e9"\n': [(None, "é😀é", None)],
+}
+
+
+@pytest.mark.parametrize("text", LOGFMT)
+def test_names_and_values_that_others_write(text: str) -> None:
+    columns = {"level": "text", "msg": "text", "n": "integer"}
+    assert rows({"kind": "key-value"}, columns, text) == LOGFMT[text]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x=1\n", "the name 'x' is none of the table's columns"),
+        ("a=1 a=2\n", "the name 'a' stands twice in it"),
+        ('a="open\n', "no pair of name and value begins there"),
+        ('a="\\x"\n', "an escape that JSON does not have"),
+        ("\na=1\n", "the line is empty"),
+    ],
+)
+def test_a_bad_pair_is_a_bad_record(text: str, why: str) -> None:
+    assert why in str(rows({"kind": "key-value"}, {"a": "text"}, text)[0])
+
+
+JSON = {
+    '{"a":1,"b":"x"}\n': [("1", "x")],
+    '  { "b" : "\\u00e9\\n" , "a" : 1.10 }  \n': [("1.10", "é\n")],
+    '{"a":{"k":[1, 2.50, true, null, "s"]},"b":null}': [('{"k":[1,2.50,true,null,"s"]}', None)],
+    '{}\r\n{"a":12345678901234567890123}\n': [(None, None), ("12345678901234567890123", None)],
+    '{"a":"\\ud83d\\ude00"}\n\n\n': [("😀", None)],
+    '{"a":-0.0e-7}\n': [("-0.0e-7", None)],
+}
+
+
+@pytest.mark.parametrize("text", JSON)
+def test_json_lines_that_others_write(text: str) -> None:
+    assert rows({"kind": "json-lines"}, {"a": "text", "b": "text"}, text) == JSON[text]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[1]\n", "it is not a JSON object"),
+        ('{"a":1,"a":2}\n', "the key 'a' stands twice in it"),
+        ('{"a":NaN}\n', "JSON has no NaN"),
+        ('{"a":1}{"a":2}\n', "it is not JSON"),
+        ('{"a":"\\ud800"}\n', "half a surrogate pair"),
+        ('{"z":1}\n', "the key 'z' is none of the table's columns"),
+        ("[" * 100_000 + "\n", "it is not JSON"),
+        ('\n{"a":1}\n', "it is not JSON"),
+    ],
+)
+def test_bad_json_is_a_bad_record(text: str, why: str) -> None:
+    assert why in str(rows({"kind": "json-lines"}, {"a": "text"}, text)[0])
+
+
+def test_fixed_fields_come_out_of_their_padding() -> None:
+    table = {
+        "kind": "fixed-width",
+        "columns": [
+            {"name": "t", "width": 4},
+            {"name": "n", "width": 5, "align": "right", "pad": "0", "type": "integer"},
+            {"name": "k", "width": 3, "align": "right", "pad": "*"},
+        ],
+    }
+    columns = {"t": "text", "n": "integer", "k": "text"}
+    text = "ab  -0012**x\n    00000***\r\nxyz 1234\n"
+    assert rows(table, columns, text) == [
+        (3, None, "it has 8 characters, not 12"),
+        ("ab", -12, "x"),
+        (None, 0, None),
+    ]
+
+
+# --- hostile files -------------------------------------------------------------------------------
+
+
+def bomb(megabytes: int) -> Iterator[bytes]:
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for _ in range(megabytes):
+        yield packer.compress(b"a" * (1 << 20))
+    yield packer.flush()
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+    data = b"".join(bomb(200))
+    assert len(data) < 300_000
+    read = reading({"kind": "lines"}, {"a": "text"}, data, piece=1 << 16, compress="gzip")
+    with pytest.raises(UnreadableFile, match="unpacks to more than 250 times its size"):
+        list(read)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.parametrize("broken", ["cut", "changed", "empty", "not packed"])
+def test_what_is_not_whole_is_refused(kind: str, broken: str) -> None:
+    plain = b"a\n" + b"x1y2z3\n" * 1000
+    data = gzip.compress(plain) if kind == "gzip" else pa.Codec("zstd").compress(plain, asbytes=True)
+    data = {"cut": data[:-6], "changed": data[:30] + b"\0\0\0\0" + data[34:], "empty": b"", "not packed": plain}[broken]
+    with pytest.raises(UnreadableFile):
+        list(reading({"kind": "lines"}, {"a": "text"}, data, compress=kind))
+
+
+@settings(CASES, max_examples=40)
+@given(
+    st.sampled_from(["delimited", "key-value", "json-lines", "lines"]),
+    st.binary(max_size=200) | TEXTS.map(str.encode),
+    st.sampled_from(["none", "gzip", "zstd"]),
+)
+def test_random_bytes_are_read_or_refused(kind: str, data: bytes, compress: str) -> None:
+    with contextlib.suppress(UnreadableFile):
+        list(reading({"kind": kind}, {"a": "text"}, data, compress=compress))
