@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import due_slots, end_to_end, report, sftp_alone, small_files, sqlite_source, starting
+from benchmarks import due_slots, end_to_end, mariadb_source, report, sftp_alone, small_files, sqlite_source, starting
 from benchmarks.report import Table
 from benchmarks.stage import ROWS_OF_SCALE_1, Stage, say, staged
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Stage, int], Table]] = {
     "download": sftp_alone.download,
     "small-files": small_files.measure,
     "sqlite": sqlite_source.measure,
+    "mariadb": mariadb_source.measure,
     "starting": starting.measure,
     "due-slots": due_slots.measure,
 }

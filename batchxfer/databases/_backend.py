@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from batchxfer import sql
-from batchxfer.databases._canonical import Reader, Row, digits_reader, first_values, reader_of, type_of
+from batchxfer.databases._canonical import Reader, Row, digits_reader, first_values, reader_of, stream, type_of
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, QueryError
 from batchxfer.model import ColumnType, ParameterValue, TypeName
 
@@ -42,6 +43,7 @@ class Opened:
     source: str
     text: str
     arguments: Any
+    fetch: Callable[[int], Sequence[Row]]
     first: Sequence[Row]
     complete: bool
 
@@ -53,6 +55,8 @@ class Backend:
     """
 
     dialect = sql.GENERIC
+    fetches_ahead = False
+    """Whether a thread of its own may fetch the next batch while one is used, and `interrupt` ends what it waits for."""
 
     def __init__(self, name: str, options: DatabaseOptions, url: sa.URL) -> None:
         self.name = name
@@ -82,6 +86,9 @@ class Backend:
 
     def check(self, connection: sa.Connection, text: str) -> None:
         """Refuse a query that the session cannot answer rightly."""
+
+    def interrupt(self, connection: sa.Connection) -> None:
+        """End what another thread waits for on this connection; `cancel` follows."""
 
     def cancel(self, connection: sa.Connection, cursor: Any) -> None:
         """End what still runs; the connection is of no use afterwards."""
@@ -115,6 +122,14 @@ class Backend:
             self.reader(name, _type_of(value, scale))
             for name, value, scale in zip(opened.names, values, scales, strict=True)
         ]
+
+    def fetcher(self, result: sa.CursorResult[Any]) -> Callable[[int], Sequence[Row]]:
+        """What fetches the next rows of a result."""
+        return result.fetchmany
+
+    def batches(self, opened: Opened, readers: Sequence[Reader]) -> Iterator[pa.RecordBatch]:
+        """The first rows, then those that are still to be fetched."""
+        return stream(readers, opened.first, lambda rows: () if opened.complete else opened.fetch(rows))
 
     def reader(self, name: str, type_name: TypeName) -> Reader:
         """The reader of a column of Python's own values; integers as digits, for they may have any size."""

@@ -233,16 +233,26 @@ def batch_of(readers: Sequence[Reader], rows: Sequence[Row], first_row: int) -> 
 def stream(
     readers: Sequence[Reader], first: Sequence[Row], fetch: Callable[[int], Sequence[Row]]
 ) -> Iterator[pa.RecordBatch]:
-    """The batches of `first` and of what `fetch(rows)` gives, each of about BATCH_BYTES; nothing fetched ends it."""
-    row, rows = 1, first
-    while rows:
-        batch = batch_of(readers, rows, row)
-        row += len(rows)
-        size = next_size(len(rows), batch.nbytes)
-        del rows
+    """The batches of `first` and of what `fetch(rows)` gives; nothing fetched ends it."""
+
+    def more(rows: int, first_row: int) -> pa.RecordBatch | None:
+        found = fetch(rows)
+        return batch_of(readers, found, first_row) if found else None
+
+    yield from growing(batch_of(readers, first, 1) if first else None, more)
+
+
+def growing(
+    first: pa.RecordBatch | None, more: Callable[[int, int], pa.RecordBatch | None]
+) -> Iterator[pa.RecordBatch]:
+    """`first` and what `more(rows, first_row)` gives, each of about BATCH_BYTES; None ends it."""
+    row, batch = 1, first
+    while batch is not None:
+        row += batch.num_rows
+        size = next_size(batch.num_rows, batch.nbytes)
         yield batch
         del batch
-        rows = fetch(size)
+        batch = more(size, row)
 
 
 MAX_ROWS = 4_000

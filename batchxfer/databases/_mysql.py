@@ -7,10 +7,11 @@ again with those columns as doubles, which are exact. MariaDB's JSON is a text w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from socket import SHUT_RDWR
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 
 from batchxfer import sql
 from batchxfer.databases._backend import MEND, Backend, Opened, original, said
-from batchxfer.databases._canonical import CARRIERS, Reader, clock_time, compact_json, digits
+from batchxfer.databases._canonical import CARRIERS, Reader, batch_of, clock_time, compact_json, digits, growing
 from batchxfer.errors import (
     BatchxferError,
     CredentialError,
@@ -27,10 +28,11 @@ from batchxfer.errors import (
     NotSupported,
     PermanentError,
     QueryError,
+    UnwritableValue,
 )
 from batchxfer.model import Column, ColumnType, TypeName
 
-_UNSIGNED, _BINARY_CHARSET = 32, 63
+_UNSIGNED, _ZEROFILL, _BINARY_CHARSET = 32, 64, 63
 _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _BIT, _JSON, _LONG_TEXT = 4, 5, 6, 7, 16, 245, 252
 _INTEGERS, _DECIMALS, _DATES, _DATETIME, _TIME, _GEOMETRY = {1, 2, 3, 8, 9, 13}, {0, 246}, {10, 14}, 12, 11, 255
 _BIG_INTEGER = 8
@@ -38,6 +40,7 @@ _BIG_INTEGER = 8
 _LOGIN = {1044, 1045, 1698, 1862, 2054, 2059}
 _TIMED_OUT = {1317, 1969, 3024}
 _TRANSIENT = _TIMED_OUT | {1040, 1053, 1077, 1129, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226, 1927}
+_TOO_LARGE = 1301
 _UNKNOWN_DATABASE, _UNKNOWN_ZONE, _SYNTAX, _READ_ONLY, _TABLE_DENIED = 1049, 1298, 1064, 1792, 1142
 
 _ALL_ROWS = "18446744073709551615"
@@ -48,6 +51,7 @@ _NOW = re.compile(r"\b(now|sysdate|cur(rent_)?(date|time|timestamp)|localtime|fr
 
 class MysqlBackend(Backend):
     dialect = sql.MYSQL
+    fetches_ahead = True
 
     def __init__(self, name: str, options: Any, url: sa.URL) -> None:
         super().__init__(name, options, url.update_query_dict({"charset": "utf8mb4"}))
@@ -74,6 +78,8 @@ class MysqlBackend(Backend):
             self._set(connection, f"max_statement_time = {seconds:.6f}")
         else:
             self._set(connection, f"MAX_EXECUTION_TIME = {max(1, round(seconds * 1000))}")
+        # Of 64 warnings, as it comes, the one that matters may not be one.
+        self._set(connection, "max_error_count = 65535")
         # The server hangs up on a reader that pauses for longer than this, and uploading may pause.
         self._set(connection, f"net_write_timeout = {max(60, min(round(seconds), 31_536_000))}")
         self._settle_zone(connection)
@@ -111,14 +117,20 @@ class MysqlBackend(Backend):
                 " (MySQL: mysql_tzinfo_to_sql)",
             ) from self._zone_error
 
-    def cancel(self, connection: sa.Connection, cursor: Any) -> None:
+    def interrupt(self, connection: sa.Connection) -> None:
         """Kill the session: PyMySQL would read the rest of the rows before it closes anything."""
+        driver: Any = connection.connection.dbapi_connection
+        if driver is not None and driver.open:
+            with suppress(Exception), connection.engine.connect() as other:
+                other.exec_driver_sql(f"KILL {int(driver.thread_id())}")
+            with suppress(OSError):
+                driver._sock.shutdown(SHUT_RDWR)
+
+    def cancel(self, connection: sa.Connection, cursor: Any) -> None:
         driver: Any = connection.connection.dbapi_connection
         if driver is None:
             return
-        if driver.open:
-            with suppress(Exception), connection.engine.connect() as other:
-                other.exec_driver_sql(f"KILL {int(driver.thread_id())}")
+        self.interrupt(connection)
         if cursor is not None and cursor._result is not None:
             cursor._result.unbuffered_active = False
             cursor.connection = None
@@ -157,6 +169,38 @@ class MysqlBackend(Backend):
         fields = self._fields or []
         json = self._json_columns(opened.connection.engine, fields)
         return [self._reader(field, json) for field in fields]
+
+    def batches(self, opened: Opened, readers: Sequence[Reader]) -> Iterator[pa.RecordBatch]:
+        """The first rows as PyMySQL gives them, all others off the wire."""
+        from batchxfer.databases import _mysql_wire  # PyMySQL is an extra
+
+        result = opened.cursor._result
+        wire = _mysql_wire.Wire(opened.connection.connection.dbapi_connection, result)
+        names = [reader.column.name for reader in readers]
+        columns = [
+            _mysql_wire.Incoming(reader, encoding, convert, zero_filled=bool(field.flags & _ZEROFILL))
+            for reader, (encoding, convert), field in zip(readers, result.converters, result.fields, strict=True)
+        ]
+
+        def more(rows: int, first_row: int) -> pa.RecordBatch | None:
+            found = wire.fetch(rows)
+            if found is None:
+                return None
+            arrays = [column.array(values, first_row) for column, values in zip(columns, found, strict=True)]
+            return pa.RecordBatch.from_arrays(arrays, names)
+
+        yield from growing(batch_of(readers, opened.first, 1) if opened.first else None, more)
+        if wire.warnings:
+            self._look_at_warnings(opened.connection.connection.dbapi_connection)
+
+    def _look_at_warnings(self, driver: Any) -> None:
+        """A value that is too large for the server comes as NULL, with a warning."""
+        for _, code, text in driver.show_warnings():
+            if code == _TOO_LARGE:
+                raise UnwritableValue(
+                    self.says(f"the server gave NULL for a value: {text} (warning {code})"),
+                    hint="raise max_allowed_packet on the server, or make the value shorter in the query",
+                )
 
     def _json_columns(self, engine: sa.Engine, fields: list[Any]) -> set[tuple[str, str, str]]:
         """The (database, table, column) whose definition checks for JSON, of those that may be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from sqlalchemy import exc as sa_exc
 
 from batchxfer import sql
 from batchxfer.databases._backend import Backend, Opened
-from batchxfer.databases._canonical import Reader, Row, first_rows, stream
+from batchxfer.databases._canonical import Reader, first_rows
 from batchxfer.databases._mysql import MysqlBackend
 from batchxfer.databases._sqlite import SqliteBackend
 from batchxfer.errors import BatchxferError, NotSupported, QueryError
@@ -78,7 +79,8 @@ class Source:
 
 
 class Rows:
-    """The rows of one query, as ports.Rows says."""
+    """The rows of one query, as ports.Rows says. Where the driver allows it, a thread fetches the next batch while one is
+    used."""
 
     def __init__(self, backend: Backend, opened: Opened) -> None:
         self.opened = opened
@@ -86,27 +88,41 @@ class Rows:
         self._backend = backend
         self._finished = opened.complete
         self._closed = False
+        self._ahead: ThreadPoolExecutor | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(reader.column for reader in self.readers)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return stream(self.readers, self.opened.first, self._fetch)
+        batches = self._backend.batches(self.opened, self.readers)
+        if not self._backend.fetches_ahead or self.opened.complete:
+            return iter(lambda: self._next(batches), None)
+        return self._iterate_ahead(batches)
+
+    def _iterate_ahead(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="database")
+        coming = self._ahead.submit(self._next, batches)
+        while (batch := coming.result()) is not None:
+            coming = self._ahead.submit(self._next, batches)
+            yield batch
+            del batch
 
     def close(self) -> None:
         """End the query where it still runs, and its session. May be called twice."""
+        if self._ahead is not None:
+            if not self._finished:
+                self._backend.interrupt(self.opened.connection)
+            self._ahead.shutdown(cancel_futures=True)
         if not self._closed and not self._finished:
             self._backend.cancel(self.opened.connection, self.opened.cursor)
         self._closed = True
         _close(self.opened.connection)
 
-    def _fetch(self, rows: int) -> Sequence[Row]:
-        if self._finished:
-            return ()
-        found: Sequence[Row] = _call(self._backend, lambda: self.opened.result.fetchmany(rows))
-        self._finished = not found
-        return found
+    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+        batch = _call(self._backend, lambda: next(batches, None))
+        self._finished = self._finished or batch is None
+        return batch
 
 
 # --- a query from its text to its rows -----------------------------------------------------------
@@ -156,7 +172,8 @@ def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
         if cursor is None or cursor.description is None:
             raise QueryError(backend.says("the query gives no rows and no columns"), hint="write one SELECT")
         names = [str(column[0]) for column in cursor.description]
-        first, complete = _call(backend, lambda: first_rows(result.fetchmany))
+        fetch = backend.fetcher(result)
+        first, complete = _call(backend, lambda: first_rows(fetch))
     except BaseException:
         if cursor is not None:
             backend.cancel(connection, cursor)
@@ -170,6 +187,7 @@ def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
         source=statement.source,
         text=statement.text,
         arguments=statement.arguments,
+        fetch=fetch,
         first=first,
         complete=complete,
     )

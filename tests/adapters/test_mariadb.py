@@ -197,3 +197,95 @@ def test_leaving_early_ends_a_query_that_has_fallen_asleep(shop: Database) -> No
     while shop.execute(asleep):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+# --- rows after the first thousand come off the wire by themselves ----------------------------------
+
+HOSTILE = {
+    "bigint": ["-9223372036854775808", "9223372036854775807", "0", "-7"],
+    "bigint unsigned": ["18446744073709551615", "0"],
+    "int(9) zerofill": ["7", "4294967295"],
+    "year": ["2026", "0"],
+    "decimal(65,30)": ["-0.000000000000000000000000000001", "99999999999999999999999999999999999.5", "0"],
+    "decimal(9,2) zerofill": ["12.5", "0.01"],
+    "float": ["0.1", "16777217", "-3.4e38", "1e-45"],
+    "double": ["0.1", "-1.7976931348623157e308", "5e-324", "2.2250738585072014e-308", "-0e0", "123456789012345678"],
+    "date": ["'0001-01-01'", "'9999-12-31'", "'2024-02-29'"],
+    "datetime(6)": ["'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'", "'2026-11-22 01:02:03.000001'"],
+    "datetime(2)": ["'2026-11-22 01:02:03.5'"],
+    "timestamp(6) null": ["'2026-07-01 00:00:00.25'", "'1970-01-01 10:00:01'"],
+    "time(6)": ["'00:00:00'", "'23:59:59.999999'"],
+    "varchar(400)": [
+        "''",
+        "'NULL'",
+        "'null'",
+        "repeat('x', 250)",
+        "repeat('x', 251)",
+        "repeat('é', 200)",
+        "'a\\0\\nb\\\\'",
+        "'😀'",
+    ],
+    "longtext": ["repeat('y', 65535)", "repeat('y', 65536)", "''"],
+    "varbinary(300)": ["x'fbfcfdfeff00'", "x''", "repeat(x'ff', 251)"],
+    "bit(10)": ["b'1000000001'", "b'0'"],
+    "json": ['\'{"a": 1.10, "b": [1, "x  y"]}\'', '\'" \\\\" "\''],
+    "enum('a','ß')": ["'ß'", "'a'"],
+    "uuid": ["'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"],
+}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul"])
+def test_a_value_far_down_the_rows_is_the_one_that_it_would_be_at_their_top(shop: Database, zone: str) -> None:
+    period = 1 + max(len(literals) for literals in HOSTILE.values())
+    names = [f"c{number}" for number in range(len(HOSTILE))]
+    rows = [[[*literals, *["null"] * period][number] for literals in HOSTILE.values()] for number in range(period)]
+    shop.execute(
+        f"create table t (n int primary key, {', '.join(map(' '.join, zip(names, HOSTILE, strict=True)))})",
+        *(f"insert into t values ({number}, {', '.join(row)})" for number, row in enumerate(rows)),
+    )
+    columns = ", ".join(names)
+    result = shop.read(
+        f"select {columns} from t, seq_1_to_400 where n < 7 or seq % 50 = 0 order by seq, n", timezone=zone
+    )
+    assert len(result.rows) > 2000
+    assert len(result.batches) > 1
+    again = shop.read(f"select {columns} from t order by n", timezone=zone).rows
+    wanted = [again[n] for seq in range(1, 401) for n in range(period) if n < 7 or seq % 50 == 0]
+    assert repr(result.rows) == repr(wanted)
+
+
+@pytest.mark.parametrize(
+    ("declared", "literal", "shown"),
+    [
+        ("date", "'0000-00-00'", "'0000-00-00'"),
+        ("datetime", "'2026-00-10 00:00:00'", "'2026-00-10 00:00:00'"),
+        ("time", "'-00:00:01'", "PT-1S"),
+    ],
+)
+def test_a_date_that_is_none_far_down_the_rows_is_an_error_with_row_and_column(
+    shop: Database, declared: str, literal: str, shown: str
+) -> None:
+    shop.execute(
+        "set sql_mode = ''",
+        f"create table t (n int primary key, x {declared})",
+        "insert into t select seq, if(seq % 2, '2026-01-01', '10:00:00') from seq_1_to_2999"
+        if declared == "time"
+        else "insert into t select seq, '2026-01-01 00:00:00' from seq_1_to_2999",
+        f"insert into t values (3000, {literal})",
+    )
+    with pytest.raises(UnwritableValue, match="row 3000, column 'x': ") as caught:
+        shop.read("select x from t order by n")
+    assert shown in caught.value.message
+
+
+@pytest.mark.parametrize("rows", [3, 3000])
+def test_a_value_that_is_too_large_for_the_server_is_no_null(shop: Database, rows: int) -> None:
+    """The server gives NULL and a warning."""
+    text = f"select seq, if(seq = {rows}, repeat('x', @@max_allowed_packet + 1), 1 / 0) as x from seq_1_to_{rows}"
+    with pytest.raises(UnwritableValue, match="max_allowed_packet") as caught:
+        shop.read(text)
+    assert "raise max_allowed_packet" in (caught.value.hint or "")
+
+
+def test_other_warnings_do_not_matter(shop: Database) -> None:
+    assert shop.values("select 1 / 0 as x, cast('12abc' as int) as n") == [(None, 12)]
