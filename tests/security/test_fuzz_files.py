@@ -11,9 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchxfer.decoding import Reading
 from batchxfer.errors import UnreadableFile
+from batchxfer.model import ColumnType, TargetColumn
 from batchxfer.ports import BadRecord
-from tests.contracts.test_decoders import reading, rows, target
+from batchxfer.wiring import adapter
+from tests.contracts.format_files import options
 from tests.security.test_fuzz_texts import mixture
 from tests.soak import examples
 
@@ -98,12 +101,19 @@ CONTENTS = st.one_of(mixture(*PIECES).map(lambda text: text.encode("utf-8", "sur
 SIZES = st.sampled_from([1, 2, 3, 7, 64, 10_000])
 
 
+def reading(
+    table: dict[str, Any], columns: dict[str, str], data: bytes, piece: int = 64, compress: str = "none"
+) -> Reading:
+    targets = [TargetColumn(name=name, type=ColumnType.parse(kind)) for name, kind in columns.items()]
+    chunks = (data[at : at + piece] for at in range(0, len(data), piece))
+    return Reading(chunks, options(table), adapter("codec", table["kind"]).Decoder, targets, compress=compress)
+
+
 def told(table: dict[str, Any], data: bytes, piece: int, compress: str) -> tuple[list[Any], str | None]:
     """The rows and bad records, and the error that ended it."""
-    columns = {name: target(name, kind) for name, kind in TABLE.items()}
     found: list[Any] = []
     try:
-        for item in reading(table, columns, data, piece=piece, compress=compress):
+        for item in reading(table, TABLE, data, piece, compress):
             if isinstance(item, BadRecord):
                 assert item.line >= 1
                 assert item.reason
@@ -149,6 +159,9 @@ def test_a_packed_file_that_is_damaged_is_refused_or_read_as_it_is(
 
 def test_a_time_of_day_is_read_and_one_that_no_clock_shows_is_a_bad_record() -> None:
     """Found by the first case that was looked at: Arrow casts no text to a time."""
-    found = rows({"kind": "json-lines"}, {"a": "time"}, '{"a":"01:02:03.5"}\n{"a":null}\n')
-    assert found == [(time(1, 2, 3, 500_000),), (None,)]
-    assert rows({"kind": "delimited"}, {"a": "time"}, "a\n23:59:59\n24:00:00\n")[-1] == (time(23, 59, 59),)
+    (batch,) = reading({"kind": "json-lines"}, {"a": "time"}, b'{"a":"01:02:03.5"}\n{"a":null}\n')
+    assert isinstance(batch, pa.RecordBatch)
+    assert batch.column(0).to_pylist() == [time(1, 2, 3, 500_000), None]
+    items = list(reading({"kind": "delimited"}, {"a": "time"}, b"a\n23:59:59\n24:00:00\n"))
+    assert [item.line for item in items if isinstance(item, BadRecord)] == [3]
+    assert [item.num_rows for item in items if not isinstance(item, BadRecord)] == [1]
