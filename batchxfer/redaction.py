@@ -10,43 +10,46 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "…"
 SHORTEST = 4
 """Characters of the shortest text that is looked for: anything shorter is a part of most words."""
-NOTHING = r"(?!)"
 _LONG, _LINE, _IN_BASE64 = 9, 16, 8
 
 
 class _Hidden:
-    """The secrets of this process, and the one expression that finds them, made when something is said."""
+    """The secrets of this process, and every form of them by its first characters, made when something is said."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._secrets: set[str] = set()
-        self._expression: re.Pattern[str] | None = None
+        self._forms: Mapping[str, Sequence[str]] | None = None
 
     def add(self, secret: str) -> None:
         with self._lock:
             if secret not in self._secrets:
                 self._secrets.add(secret)
-                self._expression = None
+                self._forms = None
 
     def clear(self) -> None:
         with self._lock:
             self._secrets.clear()
-            self._expression = None
+            self._forms = None
 
-    def expression(self) -> re.Pattern[str] | None:
+    def forms(self) -> Mapping[str, Sequence[str]]:
+        """The longest first: a secret may begin with another."""
         with self._lock:
-            if self._expression is None and self._secrets:
+            if self._forms is None:
                 texts = {text for secret in self._secrets for text in _texts(secret)}
                 forms = {form for text in texts for form in _written(text) if len(form) >= SHORTEST}
-                longest_first = sorted(forms, key=lambda form: (-len(form), form))
-                self._expression = re.compile("|".join(map(_expression, longest_first)) or NOTHING)
-            return self._expression
+                found: dict[str, list[str]] = defaultdict(list)
+                for form in sorted(forms, key=len, reverse=True):
+                    found[form[:SHORTEST]].append(form)
+                self._forms = dict(found)
+            return self._forms
 
 
 _hidden = _Hidden()
@@ -59,19 +62,35 @@ def hide(secret: str) -> None:
 
 def redacted(text: str) -> str:
     """`text` with every secret in it, however written, replaced by HIDDEN."""
-    expression = _hidden.expression()
-    return text if expression is None else expression.sub(HIDDEN, text)
+    forms = _hidden.forms()
+    if not forms:
+        return text
+    said, at, kept = [], 0, 0
+    while at <= len(text) - SHORTEST:
+        found = next((form for form in forms.get(text[at : at + SHORTEST], ()) if _is_at(form, text, at)), None)
+        if found is None:
+            at += 1
+            continue
+        said += [text[kept:at], HIDDEN]
+        at = kept = at + len(found)
+    return "".join([*said, text[kept:]])
+
+
+def _is_at(form: str, text: str, at: int) -> bool:
+    """A short word is looked for as a whole word only: `postgres` may be a password, and stands in `postgresql`."""
+    if not text.startswith(form, at):
+        return False
+    end = at + len(form)
+    return not _is_word(form) or not (_is_word(text[max(at - 1, 0) : at]) or _is_word(text[end : end + 1]))
+
+
+def _is_word(text: str) -> bool:
+    return len(text) < _LONG and re.fullmatch(r"\w+", text) is not None
 
 
 def forget() -> None:
     """Know of no secret, as a new process does."""
     _hidden.clear()
-
-
-def _expression(form: str) -> str:
-    """A short word is looked for as a whole word only: `postgres` may be a password, and stands in `postgresql`."""
-    is_word = len(form) < _LONG and re.fullmatch(r"\w+", form) is not None
-    return rf"(?<!\w){form}(?!\w)" if is_word else re.escape(form)
 
 
 def _texts(secret: str) -> Iterator[str]:
