@@ -109,6 +109,7 @@ def _written(text: str) -> Iterator[str]:
     for encoded in (quote(content, safe=""), quote(content), quote_plus(content)):
         yield encoded
         yield re.sub("%..", lambda code: code[0].lower(), encoded)
+        yield quote(encoded, safe="")
     # repr, JSON, unicode_escape (as errors.printable), and what of them stands between the quotes.
     yield from (repr(text)[1:-1], ascii(text)[1:-1], repr(content)[2:-1])
     yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])

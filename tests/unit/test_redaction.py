@@ -27,6 +27,7 @@ SECRET = "p@ss/w:rd %\"'\\é\tEnd"
         urllib.parse.quote,
         urllib.parse.quote_plus,
         lambda text: urllib.parse.quote(text, safe="").lower(),
+        lambda text: urllib.parse.quote(urllib.parse.quote_plus(text)),
         repr,
         ascii,
         json.dumps,
