@@ -111,16 +111,6 @@ def _cast(text: pa.Array, name: TypeName) -> pa.Array:
     return text.cast(CARRIERS[name])
 
 
-def _plainly(text: pa.Array, name: TypeName) -> pa.Array:
-    if name is _T.UUID:
-        return text
-    if name is not _T.TIME:
-        return text.cast(CARRIERS[name])
-    # Arrow reads times with their day only.
-    moments = pc.binary_join_element_wise(pa.scalar("1970-01-01 "), text, pa.scalar("")).cast(pa.timestamp("us"))
-    return moments.cast(pa.int64()).cast(pa.time64("us"))
-
-
 def _all_match(text: pa.Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(text, pattern)).as_py() is not False
 

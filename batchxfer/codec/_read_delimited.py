@@ -176,7 +176,8 @@ _BLANK_LINE = re.compile(rb"(?<=\n)(?=\r?\n)")
 
 
 def _is_blank(row: csv.InvalidRow) -> bool:
-    return row.text.strip("\r\n") == _BLANK.decode()
+    text: str = row.text
+    return text.strip("\r\n") == _BLANK.decode()
 
 
 def _blanks_marked(pieces: Iterable[bytes], quote: str | None) -> Iterator[bytes]:
