@@ -366,7 +366,8 @@ def _line(line: bytes) -> str:
 def _utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The text in UTF-8, without a byte-order mark. Raises UnreadableFile where it is not in its encoding."""
     decoder = codecs.getincrementaldecoder("utf-8" if is_utf8(encoding) else encoding)()
-    size, begun = 0, False
+    # What writes a mark takes it off by itself, and a second one is the text's.
+    size, begun = 0, bool("".encode(encoding))
     for chunk in _pieces(chunks):
         try:
             text = decoder.decode(chunk or b"", final=chunk is None)

@@ -133,7 +133,8 @@ def test_fixed_width_files_are_read_back_equal(made: Any) -> None:
 @CASES
 @given(st.lists(TEXTS, max_size=6), st.sampled_from(["lf", "crlf"]))
 def test_lines_are_read_back_equal(texts: list[str], line_ending: str) -> None:
-    texts = [text.replace("\n", "").replace("\r", "").removeprefix("\ufeff") for text in texts]
+    # A mark at the very start of a file is taken for its byte-order mark.
+    texts = [text.replace("\n", "").replace("\r", "").lstrip("\ufeff") for text in texts]
     there_and_back({"kind": "lines", "line_ending": line_ending}, ({"line": "text"}, [[text] for text in texts], [2]))
 
 
@@ -153,6 +154,13 @@ def test_every_encoding_is_read_back(encoding: str) -> None:
     table = {"kind": "delimited", "encoding": encoding, "header": False}
     data = encode(table, {"a": "text", "b": "text"}, [["x", "y"], ["1", None]])
     assert rows(table, {"a": "text", "b": "text"}, data) == [("x", "y"), ("1", None)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_text_that_begins_with_a_mark_keeps_it_where_the_encoding_has_one_of_its_own(encoding: str) -> None:
+    table = {"kind": "lines", "encoding": encoding}
+    data = encode(table, {"line": "text"}, [["\ufeffx"]])
+    assert rows(table, {"line": "text"}, data) == [("\ufeffx",)]
 
 
 @pytest.mark.parametrize("kind", ["delimited", "key-value", "json-lines"])
