@@ -63,6 +63,16 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
         code = m.get_int()
         self.hung_up = (code, m.get_string().decode("utf-8", "backslashreplace"))
 
+    def get_exception(self) -> Exception | None:
+        """What ended the transport's thread, whatever it was, is of the link: a bit that was bent on the way shows as an
+        error of the cipher, a wrong key as one of a number."""
+        exc: Exception | None = super().get_exception()
+        if exc is None or isinstance(exc, (paramiko.SSHException, EOFError, OSError)):
+            return exc
+        broken = Broken(f"what came from the server cannot be understood: {str(exc) or type(exc).__name__}")
+        broken.__cause__ = exc
+        return broken
+
 
 def _offered_key_types(kex_init: bytes) -> tuple[str, ...]:
     """The types of a server's host keys, from its offer (RFC 4253, 7.1)."""
