@@ -15,10 +15,12 @@ class Restored:
     """A ledger that is older than what the spool remembers of it.
 
     It knows what happened until `known_until`; `at` is when that was found out. What was due in between may have been sent.
+    `declared` where a person said so: the spool was put back too, and remembers nothing else.
     """
 
     known_until: datetime
     at: datetime
+    declared: bool = False
 
     def __post_init__(self) -> None:
         for name in ("known_until", "at"):

@@ -147,6 +147,7 @@ class Fetching(Noticing):
             if status != known.status and status in _REACHED:
                 values[_REACHED[status]] = tx.now
             tx.connection.execute(_SET_ROW, {"the_row": row, "status": status, **values})
+            tx.is_milestone = True
             self._tell(tx, claim.run, f"file-{status}", path=known.path, **values)
 
     def load_again(self, claim: Claim, run: str) -> Run:

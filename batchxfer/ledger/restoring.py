@@ -20,6 +20,7 @@ from batchxfer.model import NoticeKind
 KEY = "restored"
 SUBJECT = "ledger"
 LOOK_SECONDS = 10.0
+_DECLARED = " declared"
 
 _STATE = select(meta.c.value).where(meta.c.key == KEY)
 _CREATED = select(meta.c.value).where(meta.c.key == "created_at")
@@ -41,7 +42,7 @@ class Restoring(Planning):
             with self._store.read() as tx:
                 found, forgotten = _state(tx), _has_forgotten(tx, remembered)
             if found is None and forgotten:
-                found = self._begin("the spool remembers an event that the ledger does not have")
+                found = self._begin("the spool remembers an event that the ledger does not have", declared=False)
             self._whole_until = time.monotonic() + LOOK_SECONDS if found is None else 0.0
             return found
 
@@ -50,7 +51,7 @@ class Restoring(Planning):
             raise UsageError("a ledger is said to be restored for a reason")
         with self._looking:
             self._whole_until = 0.0
-            return self._begin(why)
+            return self._begin(why, declared=True)
 
     def end_restored(self) -> None:
         with self._looking, self._store.write() as tx:
@@ -61,7 +62,7 @@ class Restoring(Planning):
             self._store.memory.forget()
             tx.is_milestone = True
 
-    def _begin(self, why: str) -> Restored:
+    def _begin(self, why: str, *, declared: bool) -> Restored:
         with self._store.write() as tx:
             known = _state(tx)
             if known is not None:
@@ -69,9 +70,9 @@ class Restoring(Planning):
             last = tx.connection.execute(_LAST).scalar_one_or_none()
             if last is None:
                 last = datetime.fromisoformat(tx.connection.execute(_CREATED).scalar_one())
-            found = Restored(known_until=last, at=tx.now)
+            found = Restored(known_until=last, at=tx.now, declared=declared)
             fresh = self._insert_new(tx, meta).on_conflict_do_nothing()
-            value = f"{found.known_until.isoformat()} {found.at.isoformat()}"
+            value = f"{found.known_until.isoformat()} {found.at.isoformat()}{_DECLARED if declared else ''}"
             tx.connection.execute(fresh, {"key": KEY, "value": value})
             detail: dict[str, Any] = {"known_until": found.known_until, "reason": _reason(why)}
             self._tell(tx, None, "restored", **detail)
@@ -84,8 +85,10 @@ def _state(tx: Transaction) -> Restored | None:
     value = tx.connection.execute(_STATE).scalar_one_or_none()
     if value is None:
         return None
-    known_until, _, at = value.partition(" ")
-    return Restored(known_until=datetime.fromisoformat(known_until), at=datetime.fromisoformat(at))
+    known_until, at, *declared = value.split(" ")
+    return Restored(
+        known_until=datetime.fromisoformat(known_until), at=datetime.fromisoformat(at), declared=bool(declared)
+    )
 
 
 def _has_forgotten(tx: Transaction, remembered: newest.NewestEvent | None) -> bool:
