@@ -30,6 +30,7 @@ BatchxferError
 │       ├── GuardTripped         too few or too many rows
 │       ├── Vanished             temporary and final name are both gone
 │       ├── PastCutoff           too late to start or to publish
+│       ├── LedgerRestored       the ledger was put back from a backup: it may have been sent
 │       └── WrongEnvironment     the endpoint belongs to another environment
 └── OwnershipLost        another worker owns the run now: stop, write nothing
 """
@@ -273,3 +274,7 @@ class PastCutoff(HeldError):
 
 class WrongEnvironment(HeldError):
     kind = "environment"
+
+
+class LedgerRestored(HeldError):
+    kind = "ledger-restored"

@@ -86,6 +86,7 @@ class Runner:
             except PathError as error:
                 return self._settling.stop(claim, run, error)
         run = self._settling.hold_other_environments(claim, run)
+        run = self._settling.hold_forgotten(claim, run, job)
         if not self._due(run, resend):
             return run
         try:
@@ -125,6 +126,10 @@ class Runner:
         return self._settling.stop(claim, run, error)
 
     # what the run is
+
+    def adopt(self, claim: Claim, run: Run) -> Run:
+        """Make the run's deliveries by today's definition, and do nothing yet. Raises PathError."""
+        return self._adopt(claim, run, self._project.jobs[run.job])
 
     def _adopt(self, claim: Claim, run: Run, job: AnyJob) -> Run:
         parameters = snapshots.todays_parameters(run, job)

@@ -7,8 +7,10 @@ from datetime import datetime
 
 from batchxfer import retry, slots
 from batchxfer.config import Project
-from batchxfer.definitions import AnyJob, EndpointOptions
-from batchxfer.errors import AttemptError, HeldError, LoginRefused, PastCutoff, WrongEnvironment
+from batchxfer.definitions import AnyJob, EndpointOptions, PullJob
+from batchxfer.errors import AttemptError, HeldError, LedgerRestored, LoginRefused, PastCutoff, WrongEnvironment
+from batchxfer.facts import Restored
+from batchxfer.judging import may_have_been_sent
 from batchxfer.model import Claim, Delivery, DeliveryStatus, Outcome, Pause, Run, RunStatus
 from batchxfer.ports import Ledger
 
@@ -21,6 +23,32 @@ STATUS_AFTER = {
     retry.GiveUp: DeliveryStatus.FAILED,
     retry.Hold: DeliveryStatus.HELD,
 }
+
+
+RECONCILED = "reconciled"
+"""The event that says that a run was looked at since the ledger was put back."""
+
+
+def was_reconciled(ledger: Ledger, run: Run, restored: Restored) -> bool:
+    """Whether the run was looked at since the ledger was put back."""
+    return any(event.kind == RECONCILED and event.at >= restored.at for event in ledger.events(run.id))
+
+
+def may_be_forgotten(run: Run, job: AnyJob, restored: Restored) -> bool:
+    """Whether the ledger that is lost may have known more of the run. What was taken of a partner's folder it knew for any
+    slot that comes to look there."""
+    return isinstance(job, PullJob) or may_have_been_sent(run.due.slot, restored)
+
+
+def forgotten(delivery: Delivery, restored: Restored, *, is_pull: bool, why: str | None = None) -> LedgerRestored:
+    """Why a run waits after the ledger was put back. `why` is why nobody could look yet."""
+    since = f"the ledger was put back from a backup and knows nothing after {restored.known_until.isoformat()}"
+    at = f"{delivery.path} at {delivery.endpoint!r}"
+    what = f"what matches {at} may have been fetched" if is_pull else f"{at} may have been sent"
+    return LedgerRestored(
+        f"{since}: {what} since" + (f", and nobody could look: {why}" if why else ""),
+        hint="look at the endpoints, and let the rest go, with: batchxfer reconcile",
+    )
 
 
 class Settling:
@@ -60,6 +88,18 @@ class Settling:
                     self.check_environment(delivery.endpoint)
                 except WrongEnvironment as error:
                     run = self._hold(claim, delivery, error)
+        return run
+
+    def hold_forgotten(self, claim: Claim, run: Run, job: AnyJob) -> Run:
+        """What may have been done before the ledger was put back from a backup is not done before somebody has looked."""
+        restored = self._ledger.restored()
+        if restored is None or not may_be_forgotten(run, job, restored):
+            return run
+        waiting = [delivery for delivery in run.deliveries if delivery.status in OPEN]
+        if waiting and was_reconciled(self._ledger, run, restored):
+            return run
+        for delivery in waiting:
+            run = self._hold(claim, delivery, forgotten(delivery, restored, is_pull=isinstance(job, PullJob)))
         return run
 
     def check_cutoff(self, run: Run, job: AnyJob) -> None:

@@ -12,6 +12,7 @@ from batchxfer.config import Project
 from batchxfer.definitions import AnyJob, PullJob
 from batchxfer.dispatch import JobRules, Ready, ready
 from batchxfer.errors import BatchxferError
+from batchxfer.facts import Restored
 from batchxfer.health import missing_at
 from batchxfer.model import Mark, NoticeKind, OpenRun, Plan, RunStatus
 from batchxfer.planner import CatchUp
@@ -58,9 +59,11 @@ class Ticker:
             for name, job in self._jobs.items()
         }
         self._only = only
+        self._restored: Restored | None = None
 
     def tick(self) -> Tick:
         """Plan up to the ledger's now, and say what may start."""
+        self._look_back()
         self._plan(self._ledger.now())
         # Planning takes time, and what it made may start at once: nothing of it is older than this.
         now = self._ledger.now()
@@ -94,6 +97,16 @@ class Ticker:
 
     # planning
 
+    def _look_back(self) -> None:
+        """Whether the ledger was put back from a backup meanwhile."""
+        before, self._restored = self._restored, self._ledger.restored()
+        if self._restored is not None and before is None:
+            log.warning(
+                "the ledger was put back from a backup: what was due after %s is held until `batchxfer reconcile`",
+                self._restored.known_until.isoformat(),
+                extra={"action": "ledger-restored"},
+            )
+
     def _plan(self, now: datetime) -> None:
         marks = self._ledger.marks()
         for name, timetable in self._timetables.items():
@@ -113,8 +126,11 @@ class Ticker:
             mark = self._first_seen(name, timetable, now)
         if known is None or known.mark != mark:
             known = self._known[name] = self._look_ahead(timetable, mark)
-        if known.next_slot is not None and known.next_slot <= now:
-            self._plan_job(name, timetable, mark, now)
+        while known.next_slot is not None and known.next_slot <= now:
+            until = self._up_to(known.mark, now)
+            if not self._plan_job(name, timetable, known.mark, until):
+                return
+            known = self._known[name]
 
     def _look_ahead(self, timetable: Timetable, mark: Mark) -> _Known:
         following = timetable.next(mark.planned_until, 1)
@@ -126,12 +142,22 @@ class Ticker:
             return mark
         return self._ledger.marks()[name]
 
-    def _plan_job(self, name: str, timetable: Timetable, mark: Mark, now: datetime) -> None:
+    def _up_to(self, mark: Mark, now: datetime) -> datetime:
+        """What a ledger may have forgotten is planned by itself."""
+        forgotten = self._restored is not None and mark.planned_until < self._restored.at < now
+        return self._restored.at if self._restored is not None and forgotten else now
+
+    def _plan_job(self, name: str, timetable: Timetable, mark: Mark, until: datetime) -> bool:
         job = self._jobs[name]
-        plan = planner.plan(timetable, mark, now, self._catch_up(job), enabled=job.enabled)
-        if self._ledger.record_plan(mark, plan, job.parameters):
-            self._known[name] = self._look_ahead(timetable, plan.mark)
-            self._log(name, plan)
+        catch_up = self._catch_up(job)
+        if self._restored is not None and mark.planned_until < self._restored.at:
+            catch_up = replace(catch_up, kind=apart(catch_up.kind))
+        plan = planner.plan(timetable, mark, until, catch_up, enabled=job.enabled)
+        if not self._ledger.record_plan(mark, plan, job.parameters):
+            return False
+        self._known[name] = self._look_ahead(timetable, plan.mark)
+        self._log(name, plan)
+        return True
 
     def _catch_up(self, job: AnyJob) -> CatchUp:
         assert job.schedule is not None  # noqa: S101 - only jobs with one have a timetable
@@ -182,3 +208,8 @@ class Ticker:
             if now - run.slot > job.schedule.late_after:
                 detail = {"slot": run.slot, "status": run.status, "late_after": str(job.schedule.late_after)}
                 self._ledger.note(NoticeKind.LATE, run.id, job=run.job, run=run.id, detail=detail)
+
+
+def apart(catch_up: str) -> str:
+    """How slots are planned that may have been sent already: one file over several of them would send some rows again."""
+    return "all" if catch_up == "merge" else catch_up

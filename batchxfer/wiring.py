@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,8 @@ from batchxfer import config, urls
 from batchxfer.connections import Connections
 from batchxfer.credentials import peek, resolve, secrets_of
 from batchxfer.definitions import DatabaseOptions, FormatOptions
-from batchxfer.errors import CredentialError, HeldError
+from batchxfer.errors import CredentialError, HeldError, UsageError
+from batchxfer.facts import Backup
 from batchxfer.model import Column
 from batchxfer.ports import Clock, Codec, Decoder, Endpoint, Ledger, Source, Target
 from batchxfer.redaction import hide
@@ -227,6 +229,24 @@ def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledge
         clock=clock,
         create=create,
     )
+
+
+def back_up(project: config.Project, to: Path | None, now: datetime) -> Backup:
+    """Copy the ledger to the new file `to`; where that is a folder, or nothing, to a new name in it, or beside the ledger.
+
+    Raises UsageError, with what to type, for a ledger that is no file.
+    """
+    from batchxfer.ledger import copying
+
+    ledger = copying.file_of(project.ledger_url)
+    if ledger is None:
+        raise UsageError(
+            "the ledger is in PostgreSQL: its own program copies it, also while batchxfer runs",
+            hint=copying.dump_command(project.ledger_url, to or Path("ledger.dump")),
+        )
+    if to is None or to.is_dir():
+        to = (to or ledger.parent) / f"{ledger.stem}-{now:%Y%m%dT%H%M%SZ}{ledger.suffix}"
+    return copying.backup(ledger, to.absolute(), now)
 
 
 def environment(project: config.Project) -> str | None:

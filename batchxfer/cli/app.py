@@ -8,11 +8,13 @@ import typer
 
 from batchxfer.cli import (
     again,
+    backup,
     checking,
     dueplan,
     housekeeping,
     partners,
     pausing,
+    reconcile,
     run,
     runs,
     serving,
@@ -42,7 +44,7 @@ COMMANDS = (
     *(run.run, serving.serve, status.status, runs.runs, runs.show),
     *(again.retry, again.resend, again.rerun, again.release, again.accept, again.exclude),
     *(pausing.pause, pausing.resume),
-    *(housekeeping.prune, checking.schema),
+    *(backup.backup, reconcile.reconcile, housekeeping.prune, checking.schema),
 )
 for command in COMMANDS:
     app.command()(command)

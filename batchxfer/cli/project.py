@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batchxfer.activity import Listener
     from batchxfer.config import Project
     from batchxfer.definitions import AnyJob
+    from batchxfer.ports import Ledger
     from batchxfer.wiring import Workplace
 
 
@@ -34,19 +35,38 @@ def load(context: Context) -> Project:
 
 @contextmanager
 def opened(
-    context: Context, project: Project, *, create: bool = False, listener: Listener | None = None
+    context: Context,
+    project: Project,
+    *,
+    create: bool = False,
+    listener: Listener | None = None,
+    is_quiet: bool = False,
 ) -> Iterator[Workplace | None]:
-    """The project with its ledger open; None where a new project has none yet and `create` is false."""
+    """The project with its ledger open; None where a new project has none yet and `create` is false.
+
+    That the ledger was put back from a backup is said on stderr, unless `is_quiet`."""
     from batchxfer.cli.clock import SystemClock
     from batchxfer.wiring import workplace
 
     _log_to_stderr()
-    with _private_files(), workplace(project, SystemClock(), create=create, listener=listener) as place:
+    with private_files(), workplace(project, SystemClock(), create=create, listener=listener) as place:
+        if place is not None and not is_quiet:
+            _warn_of_restored(context, place.ledger)
         yield place
 
 
+def _warn_of_restored(context: Context, ledger: Ledger) -> None:
+    restored = ledger.restored()
+    if restored is not None:
+        context.output.warn(
+            f"the ledger was put back from a backup: it knows nothing after {restored.known_until.isoformat()}. "
+            "What was due since may have been sent, and is held",
+            "see what the partners have with: batchxfer reconcile --dry-run; then: batchxfer reconcile",
+        )
+
+
 @contextmanager
-def _private_files() -> Iterator[None]:
+def private_files() -> Iterator[None]:
     """What is made (ledger, spool, fetched files, copies) is for this user only, whatever the shell's umask says."""
     before = os.umask(0o077)
     try:
@@ -56,9 +76,11 @@ def _private_files() -> Iterator[None]:
 
 
 @contextmanager
-def opened_ledger(context: Context, project: Project, *, listener: Listener | None = None) -> Iterator[Workplace]:
+def opened_ledger(
+    context: Context, project: Project, *, listener: Listener | None = None, is_quiet: bool = False
+) -> Iterator[Workplace]:
     """The project with its ledger, which must be there."""
-    with opened(context, project, listener=listener) as place:
+    with opened(context, project, listener=listener, is_quiet=is_quiet) as place:
         if place is None:
             raise LedgerError(
                 "this project has no ledger yet: nothing was ever run",

@@ -15,7 +15,7 @@ from batchxfer.cli.render import COLOURS
 from batchxfer.cli.table import Cell
 from batchxfer.cli.times import Zones, show_time
 from batchxfer.cli.words import ID_LENGTH, size
-from batchxfer.errors import worst
+from batchxfer.errors import ExitCode, worst
 from batchxfer.model import Run, RunStatus
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def status(context: typer.Context, config: ConfigPath = None, as_json: AsJson = False) -> int:
     """Tell how each job stands, and why.
 
-    Last delivery, next slot, and what is late, retrying, failed or held. Exit status: 4 held, 1 failed or missing, 3 late or
-    retrying, else 0.
+    Last delivery, next slot, and what is late, retrying, failed or held. Exit status: 4 held (also where the ledger was put
+    back and is not reconciled), 1 failed or missing, 3 late or retrying, else 0.
     """
     from batchxfer.cli.clock import SystemClock
     from batchxfer.cli.standing import standings
@@ -37,11 +37,12 @@ def status(context: typer.Context, config: ConfigPath = None, as_json: AsJson = 
     now, zones = SystemClock().now(), Zones(loaded)
     with project.opened(words, loaded) as place:
         rows = standings(loaded, place.ledger if place else None, now)
+        is_restored = place is not None and place.ledger.restored() is not None
     if words.output.as_json:
         words.output.document({"jobs": [_document(row, zones) for row in rows]})
     else:
         _draw(rows, zones, words.output)
-    return worst([row.exit_code for row in rows])
+    return worst([*(row.exit_code for row in rows), ExitCode.HELD if is_restored else ExitCode.DONE])
 
 
 # --- telling -------------------------------------------------------------------------------------

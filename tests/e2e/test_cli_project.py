@@ -263,7 +263,8 @@ def completed(project: Project, line: str) -> list[str]:
 
 def test_a_tab_completes_commands_jobs_endpoints_and_runs(project: Project) -> None:
     run = project("run", "daily", "--slot", SLOT, "--json").run["run"]
-    assert completed(project, "batchxfer re") == ["retry", "resend", "rerun", "release", "resume"]
+    assert completed(project, "batchxfer ret") == ["retry"]
+    assert completed(project, "batchxfer rec") == ["reconcile"]
     assert completed(project, "batchxfer run ") == ["by-hand", "daily"]
     assert completed(project, "batchxfer runs --job da") == ["daily"]
     assert completed(project, "batchxfer probe ") == ["out"]
