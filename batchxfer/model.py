@@ -83,9 +83,10 @@ class Column:
 class TargetColumn:
     """A column of a table that is loaded.
 
-    `bits` is the width of integers (16, 32, 64) and floats (32, 64), None where the table has none; `longest` the number of
-    characters (or bytes, of binary columns) that fit; `optional` means that a row without it takes the table's default or
-    NULL; `native` is the database's own name of the type, for messages.
+    `bits` is the width of integers with a sign, None where the table has none; `longest` the number of characters (or bytes,
+    of binary columns) that fit; `fraction` the digits of a second's fraction that fit, None for all six; `optional` means
+    that a row without it takes the table's default or NULL; `not_numbers` that `nan`, `inf` and `-inf` are decimals of it;
+    `words` are the only values of an enumeration; `native` is the database's own name of the type.
     """
 
     name: str
@@ -94,6 +95,9 @@ class TargetColumn:
     optional: bool = True
     bits: int | None = None
     longest: int | None = None
+    fraction: int | None = None
+    not_numbers: bool = False
+    words: tuple[str, ...] = ()
     native: str = ""
 
 

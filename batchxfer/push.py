@@ -191,12 +191,13 @@ class Publisher:
             return Seen.ABSENT if self._session.stat(path) is None else Seen.THERE
         except FolderMissing:
             return Seen.ABSENT
-        except (PermissionRefused, NotSupported):
+        except (PermissionRefused, NotSupported) as error:
             if self._agreement.verify != "reply":
+                error.hint = 'where the partner lets nobody look, set verify = "reply" in the job\'s [file]'
                 raise
             return Seen.UNKNOWN
 
-    def _held(self, step: Step) -> HeldError:
+    def _held(self, step: Step, temporary: str | None = None) -> HeldError:
         place = f"endpoint {self._agreement.endpoint!r}: {self._file.path}"
         if step is Step.HOLD_FOREIGN:
             return ForeignFile(
@@ -205,7 +206,7 @@ class Publisher:
             )
         if step is Step.HOLD_VANISHED:
             return Vanished(
-                f"{place}: the temporary name {self._file.temp_path} and the final name are both gone, "
+                f"{place}: the temporary name {temporary or self._file.temp_path} and the final name are both gone, "
                 "so the file was taken, or deleted, while it was published",
                 hint="ask the partner: if it arrived, accept; if not, resend. "
                 "For a partner who takes files at once set vanished = 'delivered'",
@@ -249,6 +250,10 @@ class Publisher:
         try:
             self._upload(temporary, exclusive=True, created=None, progress=progress)
             how = self._verify(temporary)
+        except ForeignFile as error:
+            # No other attempt has this name: the server made the file, and said that it did not.
+            self._drop(temporary)
+            raise ServerError(error.message, hint="it is sent anew, under another temporary name") from error
         except AttemptError:
             self._drop(temporary)
             raise
@@ -310,6 +315,13 @@ class Publisher:
                 self._taken_at_once(path)
                 return
             raise self._damaged(path, "it is gone right after it was written")
+        if seen.kind != "file":
+            raise self._damaged(path, f"the server shows a {seen.kind} there")
+        if seen.size < 0:
+            raise NotSupported(
+                f"endpoint {self._agreement.endpoint!r}: the server does not tell the size of {path}",
+                hint='set verify = "readback" in the job\'s [file], or "reply" where files cannot be read back',
+            )
         if seen.size != self._content.size:
             raise self._damaged(path, f"the server has {seen.size:,} bytes")
 
@@ -336,10 +348,38 @@ class Publisher:
         change = self._session.replace if self._agreement.policy.replace else self._session.rename
         try:
             change(temporary, self._file.path)
-        except (PermissionRefused, NotSupported) as exc:
-            raise type(exc)(f"{exc.message}. The file was uploaded and left at {temporary}", hint=exc.hint) from exc
+        except AttemptError as error:
+            return self._after_refused_rename(error, temporary)
+        self._check_moved(temporary)
         self._published()
         return how, None
+
+    def _check_moved(self, temporary: str) -> None:
+        """A partner may take the final name at once; the temporary one must be gone, whatever the server said."""
+        if self._agreement.verify != "reply" and self._seen(temporary) is Seen.THERE:
+            raise ServerError(
+                f"endpoint {self._agreement.endpoint!r}: the server says that it renamed {temporary} to "
+                f"{self._file.path}, and {temporary} is still there",
+                hint="it is renamed anew; if that goes on, ask the partner",
+            )
+
+    def _after_refused_rename(self, error: AttemptError, temporary: str) -> Proof:
+        """Some servers rename and say that they did not: what is at both names decides, where the line still stands."""
+        if not self._session.alive:
+            raise error
+        try:
+            old, new = self._seen(temporary), self._seen(self._file.path)
+        except AttemptError:
+            raise error from None
+        if old is not Seen.ABSENT:
+            if isinstance(error, PermissionRefused | NotSupported):
+                raise type(error)(
+                    f"{error.message}. The file was uploaded and left at {temporary}", hint=error.hint
+                ) from error
+            raise error
+        if new is Seen.THERE:
+            return self._compare("looked")
+        raise self._held(Step.HOLD_VANISHED, temporary) from error
 
     def _published(self) -> None:
         self._record(self._file.role, FileStatus.PUBLISHED, size=self._content.size, sha256=self._content.sha256)

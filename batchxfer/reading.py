@@ -52,6 +52,10 @@ _PLAIN: Mapping[TypeName, str] = {
 }
 
 
+MOST_WORDS = 10
+NOT_NUMBERS = frozenset({"nan", "inf", "-inf"})
+
+
 @dataclass
 class Read:
     """A column as it was read. `wrong` says of which rows of the batch, from 0, why they could not be: they are null there."""
@@ -67,7 +71,7 @@ def read_column(
 
     `naive_zone` is the zone of the database's timestamps without one.
     """
-    read = _read(text, written, options)
+    read = _read(text, written, target, options, naive_zone)
     if written.name is not target.type.name:
         read = _adapt(read, text, written, target, options, naive_zone)
     _check(read, text, target)
@@ -77,7 +81,9 @@ def read_column(
 # --- text to the format's type -------------------------------------------------------------------
 
 
-def _read(text: pa.Array, kind: ColumnType, options: FormatOptions) -> Read:
+def _read(
+    text: pa.Array, kind: ColumnType, target: TargetColumn, options: FormatOptions, naive_zone: ZoneInfo | None
+) -> Read:
     name = kind.name
     if name is _T.TEXT:
         return Read(text)
@@ -90,16 +96,17 @@ def _read(text: pa.Array, kind: ColumnType, options: FormatOptions) -> Read:
     if name in _STRFTIME and (pattern := getattr(options, _STRFTIME[name])) != "iso":
         return _times(text, name, pattern, options.timezone)
     if name is _T.DECIMAL:
-        plain = _decimal_pattern(kind)
-        if _all_match(text, plain):
+        if _all_match(text, _decimal_pattern(kind)):
             return Read(text)
     elif name in _PLAIN and _all_match(text, _PLAIN[name]):
         try:
             return Read(_cast(text, name))
         except pa.ArrowInvalid:
             pass  # a day that the calendar does not have
-    zones = conversions.Zones(naive=options.timezone, shown=options.timezone)
-    return _each(text, name, lambda value: conversions.from_text(value, kind, zones))
+    # Local times are of the format's zone; an instant becomes one of the database's.
+    zones = conversions.Zones(naive=options.timezone, shown=naive_zone or options.timezone)
+    kept = NOT_NUMBERS if name is target.type.name and target.not_numbers else frozenset()
+    return _each(text, name, lambda value: value if value in kept else conversions.from_text(value, kind, zones))
 
 
 def _cast(text: pa.Array, name: TypeName) -> pa.Array:
@@ -253,9 +260,19 @@ def _check(read: Read, text: pa.Array, target: TargetColumn) -> None:
     if not target.nullable and array.null_count:
         for index, null in enumerate(text.is_null().to_pylist()):
             if null:
-                read.wrong.setdefault(index, "it is NULL, and the table's column is NOT NULL")
+                read.wrong.setdefault(index, "it is NULL, and the table's column is NOT NULL, or identifies the row")
     if target.longest is not None and (length := _lengths(array)) is not None:
         _add(read, pc.greater(length, target.longest), f"it is longer than {target.longest}")
+    if target.fraction is not None and target.fraction < 6 and pa.types.is_temporal(array.type):
+        _add(
+            read,
+            _is_finer(array, target.fraction),
+            f"a second has {target.fraction} decimals in the table, and it more",
+        )
+    if target.words:
+        known = pa.array(target.words, array.type)
+        wrong = pc.and_(pc.is_valid(array), pc.invert(pc.is_in(array, value_set=known)))
+        _add(read, wrong, f"it is none of {', '.join(target.words[:MOST_WORDS])}")
     if target.bits is not None and pa.types.is_integer(array.type) and target.bits < 64:
         limit = 1 << (target.bits - 1)
         outside = pc.or_(pc.less(array, -limit), pc.greater_equal(array, limit))
@@ -267,6 +284,13 @@ def _check(read: Read, text: pa.Array, target: TargetColumn) -> None:
             f"it does not fit into {target.native or '64 bits'}",
             digits=True,
         )
+
+
+def _is_finer(array: pa.Array, decimals: int) -> pa.Array:
+    """Whether a time has more decimals of a second than that."""
+    step = 10 ** (6 - decimals)
+    micros = array.cast(pa.int64())
+    return pc.not_equal(micros, pc.multiply(pc.divide(micros, step), step))
 
 
 def _lengths(array: pa.Array) -> pa.Array | None:

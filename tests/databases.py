@@ -23,7 +23,7 @@ from batchxfer.credentials import Secret
 from batchxfer.databases import postgresql, sqlalchemy
 from batchxfer.definitions import DatabaseOptions
 from batchxfer.model import Column
-from batchxfer.ports import Query, Source
+from batchxfer.ports import Query, Source, Target
 from tests.needs import missing
 
 
@@ -41,6 +41,11 @@ class Database(ABC):
         known = DatabaseOptions(url="unused://", **options)
         module = postgresql if isinstance(self, Postgresql) else sqlalchemy
         return module.Source("shop", known, url=url or self.url, password=Secret(password) if password else None)
+
+    def target(self, *, url: str | None = None, **options: Any) -> Target:
+        known = DatabaseOptions(url="unused://", **options)
+        module = postgresql if isinstance(self, Postgresql) else sqlalchemy
+        return module.Target("shop", known, url=url or self.url, password=None)
 
     def read(self, text: str, parameters: dict[str, Any] | None = None, **options: Any) -> Result:
         with self.source(**options).read(Query(text=text, parameters=parameters or {})) as rows:

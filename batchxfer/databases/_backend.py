@@ -58,6 +58,9 @@ class Backend:
     fetches_ahead = False
     """Whether a thread of its own may fetch the next batch while one is used, and `interrupt` ends what it waits for."""
 
+    writes = False
+    """Whether it is opened to be loaded; else it is only read."""
+
     def __init__(self, name: str, options: DatabaseOptions, url: sa.URL) -> None:
         self.name = name
         self.options = options

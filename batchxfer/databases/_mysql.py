@@ -209,7 +209,7 @@ class MysqlBackend(Backend):
         if tables:
             with suppress(sa.exc.SQLAlchemyError), engine.connect() as other:
                 for database, table in sorted(tables):
-                    names = _json_checked(other, database, table)
+                    names = json_checked(other, database, table)
                     found |= {(database, table, name) for name in names}
         return found
 
@@ -335,8 +335,10 @@ def _table(field: Any) -> tuple[str, str]:
     return database, field.org_table
 
 
-def _json_checked(connection: sa.Connection, database: str, table: str) -> list[str]:
-    quoted = ".".join("`" + name.replace("`", "``") + "`" for name in (database, table))
+def json_checked(connection: sa.Connection, database: str | None, table: str) -> list[str]:
+    """The columns of a table whose definition checks for JSON."""
+    names = [name for name in (database, table) if name is not None]
+    quoted = ".".join("`" + name.replace("`", "``") + "`" for name in names)
     definition = connection.exec_driver_sql(f"SHOW CREATE TABLE {quoted}".replace("%", "%%")).one()[1]
     found = re.findall(r"CHECK \(json_valid\(`((?:[^`]|``)+)`\)\)", definition)
     return [name.replace("``", "`") for name in found]

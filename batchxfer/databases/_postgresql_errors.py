@@ -1,10 +1,21 @@
-"""ADBC's errors in the project's words."""
+"""What PostgreSQL says through its drivers (ADBC's, psycopg) in the project's words."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-from batchxfer.errors import BatchxferError, CredentialError, DatabaseUnavailable, PermanentError, QueryError
+from batchxfer.errors import (
+    BatchxferError,
+    CredentialError,
+    DatabaseUnavailable,
+    LoadError,
+    PermanentError,
+    QueryError,
+)
+
+if TYPE_CHECKING:
+    import psycopg
 
 _TRANSIENT = ("08", "53", "57", "58", "40", "55P03", "25P03", "25P04", "XX000")
 _HINTS = {
@@ -71,3 +82,51 @@ def _where(notes: dict[str, str], query: str, lines_before: int) -> str:
     number = query.count("\n", 0, int(position) - 1)
     line = query.split("\n")[number].strip()
     return f"; line {number + 1 - lines_before}: {line[:120]}"
+
+
+# --- loads ---------------------------------------------------------------------------------------
+
+_MEND_LOAD = "mend the file, the format or the table, and retry"
+_DENIED = re.compile(r"permission denied for (table|view|foreign table|sequence|schema|database) (.+)")
+_RIGHTS = {"sequence": "USAGE", "schema": "USAGE", "database": "TEMPORARY"}
+
+
+def not_loaded(name: str, exc: psycopg.Error, *, user: str = "…") -> BatchxferError:
+    """The error of a load. The row that is named counts those that were to go into the table."""
+    state, said = exc.sqlstate, exc.diag
+    text = said.message_primary or _plain(exc)
+    detail = f" ({said.message_detail})" if said.message_detail else ""
+    message = f"database {name!r}: {text}{detail}{_row(said.context)}"
+    if state is None or state.startswith(_TRANSIENT):
+        return DatabaseUnavailable(message, hint=_LOAD_HINTS.get(state or "", said.message_hint))
+    grant = _grant(text, user) if state == "42501" else None
+    return LoadError(
+        f"{message}. Nothing was loaded", hint=grant or _LOAD_HINTS.get(state) or said.message_hint or _MEND_LOAD
+    )
+
+
+_LOAD_HINTS = {
+    "57014": "raise statement_timeout, or load less at once",
+    "22021": "PostgreSQL's text cannot hold it: ask the partner for a file without it",
+    "25006": "this server only reads: give the url of the one that is written to",
+}
+
+
+def _grant(text: str, user: str) -> str | None:
+    """What an administrator runs where a right is missing."""
+    match = _DENIED.fullmatch(text)
+    if match is None:
+        return None
+    kind, what = match.groups()
+    right = _RIGHTS.get(kind, "INSERT")
+    of = "" if right == "INSERT" else f"{kind.upper()} "
+    more = " (mode = 'replace' needs DELETE too, 'upsert' SELECT and UPDATE)" if right == "INSERT" else ""
+    return f"have an administrator run: GRANT {right} ON {of}{what} TO {user}{more}"
+
+
+def _row(context: str | None) -> str:
+    """`COPY orders, line 5, column amount: "x"` in our words."""
+    if not context or not context.startswith("COPY "):
+        return ""
+    place = context.splitlines()[0].partition(", ")[2]
+    return f"; row {place.removeprefix('line ')}" if place else ""

@@ -36,7 +36,7 @@ _CLASS_OF = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _NUMBERS = frozenset({"integer", "real"})
 _HINT = "cast the column to one type in the query, as in CAST(amount AS TEXT)"
 _GONE = ("unable to open", "locked", "busy", "disk i/o", "interrupted", "schema has changed", "out of memory")
-_STEPS = 10_000
+STEPS = 10_000
 """Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
 _MOST_TERMS = 100
 
@@ -65,12 +65,12 @@ class SqliteBackend(Backend):
         if database in {"", ":memory:"}:
             return "file::memory:"
         options = {key: value for key, value in self.url.query.items() if key not in {"mode", "uri"}}
-        return f"file:{quote(database)}?{urlencode({**options, 'mode': 'ro'})}"
+        return f"file:{quote(database)}?{urlencode({**options, 'mode': 'rw' if self.writes else 'ro'})}"
 
     def begin(self, connection: sa.Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
         ends = self._ends = time.monotonic() + self.options.statement_timeout.total_seconds()
-        driver.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+        driver.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
         driver.execute("BEGIN")
 
     def cancel(self, connection: sa.Connection, cursor: Any) -> None:
@@ -195,11 +195,11 @@ def _declared_types(opened: Opened) -> list[TypeName]:
     with suppress(sqlite3.Error):
         _driver(opened).execute(f"CREATE TEMP VIEW batchxfer_result AS\n{sql.bind(opened.source, lambda _: 'NULL')}")
         found = _driver(opened).execute("PRAGMA temp.table_info(batchxfer_result)").fetchall()
-        types = [_affinity(str(row[2])) for row in found]
+        types = [affinity(str(row[2])) for row in found]
     return types
 
 
-def _affinity(declared: str) -> TypeName:
+def affinity(declared: str) -> TypeName:
     """SQLite's rules for the affinity of a declared type, as a column's type."""
     text = declared.upper()
     if "INT" in text:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import StatementOptions, dbapi
-from psycopg import conninfo
 from psycopg.sql import Literal
 
 from batchxfer import sql
 from batchxfer.databases._canonical import BATCH_BYTES
 from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
 from batchxfer.databases._postgresql_errors import failed, refused
-from batchxfer.errors import BatchxferError, NotSupported, QueryError
+from batchxfer.databases._postgresql_load import Target as Target
+from batchxfer.databases._postgresql_session import address, settings
+from batchxfer.errors import BatchxferError, QueryError
 from batchxfer.model import Column
 from batchxfer.ports import Query
 
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from batchxfer.definitions import DatabaseOptions
 
 _DRIVER_ERRORS = (AdbcError, OSError, pa.ArrowException)
-_LONGEST = timedelta(milliseconds=2**31 - 1)
-_LINK = {
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-    "fallback_application_name": "batchxfer",
-}
 
 
 class Source:
@@ -60,42 +52,12 @@ class Source:
     # session
 
     def _connect(self) -> Any:
+        where = address(self.name, self.options, url=self._url, password=self._password)
         try:
-            connection = dbapi.connect(self._conninfo(), autocommit=True)
+            connection = dbapi.connect(where, autocommit=True)
         except _DRIVER_ERRORS as exc:
             raise refused(self.name, exc) from exc
         return connection
-
-    def _conninfo(self) -> str:
-        scheme, colon, rest = self._url.partition(":")
-        link = {**_LINK, "connect_timeout": str(max(2, round(self.options.connect_timeout.total_seconds())))}
-        if self._password is not None:
-            link["password"] = self._password.reveal()
-        try:
-            said = conninfo.conninfo_to_dict(f"postgresql{colon}{rest}")
-            return conninfo.make_conninfo(
-                "", **{**link, **said, "password": link.get("password", said.get("password"))}
-            )
-        except psycopg.ProgrammingError:
-            # The driver's words may repeat a part of the url, and that may be secret.
-            message = f"database {self.name!r}: PostgreSQL does not understand the url ({scheme}:…)"
-            raise NotSupported(message, hint="parameters after ? are libpq's; %-encode what is special") from None
-
-    def _settings(self) -> dict[str, str]:
-        timeout = min(self.options.statement_timeout, _LONGEST)
-        return {
-            "default_transaction_read_only": "on",
-            "statement_timeout": str(max(1, round(timeout.total_seconds() * 1000))),
-            "TimeZone": self.options.timezone.key,
-            "client_encoding": "UTF8",
-            "client_min_messages": "error",
-            "standard_conforming_strings": "on",
-            "DateStyle": "ISO, YMD",
-            "IntervalStyle": "iso_8601",
-            "extra_float_digits": "3",
-            "bytea_output": "hex",
-            "xmlbinary": "base64",
-        }
 
     def _run(self, cursor: Any, text: str) -> Rows:
         self._begin(cursor)
@@ -119,9 +81,10 @@ class Source:
 
     def _begin(self, cursor: Any) -> None:
         """Settle the session, and begin the one transaction that describing and reading share."""
-        settings = (f"set_config({_literal(key)}, {_literal(value)}, false)" for key, value in self._settings().items())
+        wanted = settings(self.options, read_only=True)
+        each = (f"set_config({_literal(key)}, {_literal(value)}, false)" for key, value in wanted.items())
         try:
-            cursor.execute(f"SELECT {', '.join(settings)}")
+            cursor.execute(f"SELECT {', '.join(each)}")
             cursor.fetchall()
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         except _DRIVER_ERRORS as exc:

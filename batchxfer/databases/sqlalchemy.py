@@ -1,4 +1,4 @@
-"""Reads from any database that SQLAlchemy knows, through a cursor that streams: SQLite, MySQL and MariaDB with care."""
+"""Reads from and loads any database that SQLAlchemy knows; SQLite, MySQL and MariaDB with care."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from batchxfer import sql
 from batchxfer.databases._backend import Backend, Opened
 from batchxfer.databases._canonical import Reader, first_rows
 from batchxfer.databases._mysql import MysqlBackend
+from batchxfer.databases._mysql_load import MysqlLoading
+from batchxfer.databases._sqlalchemy_load import Loading
 from batchxfer.databases._sqlite import SqliteBackend
+from batchxfer.databases._sqlite_load import SqliteLoading
 from batchxfer.errors import BatchxferError, NotSupported, QueryError
 from batchxfer.model import Column
 from batchxfer.ports import Query
@@ -30,14 +33,49 @@ _DRIVERS = {"mysql": "pymysql", "mariadb": "pymysql", "oracle": "oracledb", "mss
 _EXTRAS = {"mysql": "mysql", "mariadb": "mysql", "oracle": "oracle", "mssql": "mssql"}
 
 
-class Source:
-    """One database of the configuration, as ports.Source says. Each `read` has its own connection."""
+_LOADINGS: dict[str, type[Loading]] = {"sqlite": SqliteLoading, "mysql": MysqlLoading, "mariadb": MysqlLoading}
+
+
+class _Database:
+    """One database of the configuration."""
 
     def __init__(self, name: str, options: DatabaseOptions, *, url: str, password: Secret | None) -> None:
         self.name = name
         self.options = options
         self._url = url
         self._password = password
+
+    def _backend(self) -> Backend:
+        try:
+            url = sa.make_url(self._url)
+        except sa_exc.ArgumentError:
+            raise NotSupported(
+                f"database {self.name!r}: the url is not one that SQLAlchemy reads",
+                hint="write it like postgresql://reader@db.example.com/shop",
+            ) from None
+        if "+" not in url.drivername and url.drivername in _DRIVERS:
+            url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
+        if self._password is not None:
+            url = url.set(password=self._password.reveal())
+        return _BACKENDS.get(_family(url), Backend)(self.name, self.options, url)
+
+    def _engine(self, backend: Backend) -> sa.Engine:
+        family = _family(backend.url)
+        try:
+            return backend.make_engine()
+        except sa_exc.NoSuchModuleError as exc:
+            raise NotSupported(f"database {self.name!r}: no driver for {backend.url.drivername!r} urls") from exc
+        except ImportError as exc:
+            hint = f"pip install 'batchxfer[{_EXTRAS[family]}]'" if family in _EXTRAS else "install its Python driver"
+            raise NotSupported(f"database {self.name!r}: the driver is missing: {exc}", hint=hint) from exc
+
+
+def _family(url: sa.URL) -> str:
+    return url.drivername.partition("+")[0]
+
+
+class Source(_Database):
+    """A database that is asked, as ports.Source says. Each `read` has its own connection."""
 
     @contextmanager
     def read(self, query: Query) -> Iterator[Rows]:
@@ -52,30 +90,20 @@ class Source:
         finally:
             engine.dispose()
 
-    def _backend(self) -> Backend:
-        try:
-            url = sa.make_url(self._url)
-        except sa_exc.ArgumentError:
-            raise NotSupported(
-                f"database {self.name!r}: the url is not one that SQLAlchemy reads",
-                hint="write it like postgresql://reader@db.example.com/shop",
-            ) from None
-        if "+" not in url.drivername and url.drivername in _DRIVERS:
-            url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
-        if self._password is not None:
-            url = url.set(password=self._password.reveal())
-        family = url.drivername.partition("+")[0]
-        return _BACKENDS.get(family, Backend)(self.name, self.options, url)
 
-    def _engine(self, backend: Backend) -> sa.Engine:
-        family = backend.url.drivername.partition("+")[0]
+class Target(_Database):
+    """A database that is loaded, as ports.Target says. Each `begin` has its own connection."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Loading]:
+        backend = self._backend()
+        backend.writes = True
+        engine = self._engine(backend)
         try:
-            return backend.make_engine()
-        except sa_exc.NoSuchModuleError as exc:
-            raise NotSupported(f"database {self.name!r}: no driver for {backend.url.drivername!r} urls") from exc
-        except ImportError as exc:
-            hint = f"pip install 'batchxfer[{_EXTRAS[family]}]'" if family in _EXTRAS else "install its Python driver"
-            raise NotSupported(f"database {self.name!r}: the driver is missing: {exc}", hint=hint) from exc
+            with _LOADINGS.get(_family(backend.url), Loading).begun(backend, engine) as loading:
+                yield loading
+        finally:
+            engine.dispose()
 
 
 class Rows:

@@ -64,14 +64,14 @@ def test_a_refused_write_is_never_reported_as_delivered(tmp_path: Path, refused:
     ("code", "error", "meaning"),
     [
         (1, ServerError, "end of file"),
-        (2, FolderMissing, "no such file"),
+        (2, ServerError, "no such file"),
         (3, PermissionRefused, "permission denied"),
         (4, ServerError, "failure"),
         (5, ServerError, "bad message"),
         (6, NetworkError, "no connection"),
         (7, NetworkError, "connection lost"),
         (8, NotSupported, "operation not supported"),
-        (11, ForeignFile, "the file exists already"),
+        (11, ServerError, "the file exists already"),
         (14, ServerError, "no space left on the server"),
         (15, ServerError, "quota exceeded"),
         (99, ServerError, "unknown status"),
@@ -87,6 +87,25 @@ def test_the_status_of_a_refusal_decides_and_is_told(
 
     with connected(tmp_path, Refuses) as (_, session):
         with pytest.raises(AttemptError, match=rf"{meaning} \(status {code}: no\)") as raised:
+            put(session)
+        assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(2, FolderMissing), (10, FolderMissing), (11, ForeignFile), (3, PermissionRefused), (20, NotSupported)],
+)
+def test_what_a_status_says_of_a_name_counts_where_a_name_was_given(
+    tmp_path: Path, code: int, error: type[AttemptError]
+) -> None:
+    status = code
+
+    class Refuses(Folder):
+        def open(self, path: bytes, pflags: int, attrs: Any) -> object:
+            raise faults.Status(status, "no")
+
+    with connected(tmp_path, Refuses) as (_, session):
+        with pytest.raises(AttemptError) as raised:
             put(session)
         assert type(raised.value) is error
 

@@ -204,3 +204,38 @@ class NoExtensions:
 
     def __exit__(self, *_: object) -> None:
         SFTPServerHandler._extensions = self._kept
+
+
+class TakenAt(Folder):
+    """Somebody takes the temporary file away before the server does one operation with it."""
+
+    operation = "rename"
+
+    def close(self, file_obj: Any) -> None:
+        super().close(file_obj)
+        if self.operation == "close":
+            self._take()
+
+    def lstat(self, path: bytes) -> Any:
+        if self.operation == "lstat" and path.endswith(b".part"):
+            self._take()
+        return super().lstat(path)
+
+    def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        if self.operation == "rename":
+            self._take()
+        super().rename(oldpath, newpath)
+
+    def _take(self) -> None:
+        for path in self.root.rglob("*.part"):
+            path.unlink()
+
+
+class SlowlySteady(Folder):
+    """Answers each write after a while."""
+
+    seconds = 0.3
+
+    async def write(self, file_obj: Any, offset: int, data: bytes) -> int:
+        await asyncio.sleep(self.seconds)
+        return super().write(file_obj, offset, data)

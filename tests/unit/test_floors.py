@@ -99,7 +99,15 @@ BANS = (
     Ban(names=["paramiko"], allowed=["endpoints.sftp", "demo"], reason="SSH has one owner, which knows its traps"),
     Ban(names=["adbc_driver_postgresql", "adbc_driver_manager"], allowed=["databases.postgresql"], reason="one owner"),
     Ban(
-        names=["psycopg"], allowed=["databases.postgresql", "ledger"], reason="elsewhere a port is spoken, not a driver"
+        names=["psycopg"],
+        allowed=[
+            "databases.postgresql",
+            "databases._postgresql_session",
+            "databases._postgresql_tables",
+            "databases._postgresql_load",
+            "ledger",
+        ],
+        reason="elsewhere a port is spoken, not a driver",
     ),
     Ban(names=["sqlalchemy"], allowed=["databases", "ledger"], reason="elsewhere a port is spoken"),
     Ban(names=["alembic"], allowed=["ledger"], reason="only the ledger has a schema of ours"),

@@ -67,15 +67,18 @@ _KIND: dict[int, type[AttemptError]] = {
     EXISTS: ForeignFile,
     24: ForeignFile,
 }
+_OF_A_NAME = frozenset({NO_SUCH_FILE, NO_SUCH_PATH, 19, 20, EXISTS, 24})
+"""What these say of a name means nothing where an open file was written, read or closed."""
 
 
 class Refused(Exception):
-    """The server answered a request with a status other than OK."""
+    """The server answered a request with a status other than OK. `named`: it was a request that gives a path."""
 
-    def __init__(self, code: int, text: str = "") -> None:
+    def __init__(self, code: int, text: str = "", *, named: bool = False) -> None:
         super().__init__(code, text)
         self.code = code
         self.text = text
+        self.named = named
 
     def __str__(self) -> str:
         meaning = MEANING.get(self.code, "unknown status")
@@ -91,7 +94,14 @@ class Broken(Exception):
 def from_refusal(refusal: Refused, *, where: str, step: str) -> AttemptError:
     """The error for a status; `where` is the endpoint, `step` what could not be done to which path."""
     kind = _KIND.get(refusal.code, ServerError)
+    if refusal.code in _OF_A_NAME and not refusal.named:
+        kind = ServerError
     return kind(f"{where}: cannot {step}: {refusal}", hint=_hint(kind))
+
+
+def forbids(refusal: Refused) -> bool:
+    """Whether the server will not do it at all, for this user or for nobody."""
+    return issubclass(_KIND.get(refusal.code, ServerError), PermissionRefused | NotSupported)
 
 
 def _hint(kind: type[AttemptError]) -> str | None:

@@ -127,7 +127,7 @@ class SftpSession:
                 self._wire.command(wire.RENAME, self._path(old), self._path(new))
             except Refused as refusal:
                 # OpenSSH reports an existing target as a bare failure, others in their own ways: look again to tell.
-                if self._is_seen(new) and self._is_seen(old):
+                if self._shows(new) and self._shows(old):
                     raise self._foreign(old, new) from refusal
                 raise self._rename_refused(refusal, old, new) from refusal
 
@@ -258,7 +258,7 @@ class SftpSession:
         try:
             return self._open(path, plain | _EXCLUSIVE)
         except Refused as refusal:
-            if self._is_seen(path):
+            if self._shows(path):
                 raise self._taken(path) from refusal
             if refusal.code not in (failures.UNSUPPORTED, failures.BAD_MESSAGE):
                 raise
@@ -303,11 +303,20 @@ class SftpSession:
         return _file_stat(reader)
 
     def _is_seen(self, path: str) -> bool:
-        """Whether something is at `path`; a server that lets nobody look shows nothing."""
+        """Whether something is at `path`; a server that lets nobody look shows nothing. One that fails to look is not asked
+        to go on: its rename might overwrite what is there."""
         try:
             return self._stat(path) is not None
-        except Refused:
+        except Refused as refusal:
+            if not failures.forbids(refusal):
+                raise
             return False
+
+    def _shows(self, path: str) -> bool:
+        """Whether something is seen at `path`, where another refusal is what is told."""
+        with contextlib.suppress(Refused):
+            return self._stat(path) is not None
+        return False
 
     def _foreign(self, old: str, new: str) -> ForeignFile:
         return ForeignFile(

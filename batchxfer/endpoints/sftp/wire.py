@@ -18,6 +18,8 @@ OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME = 11, 12, 13, 14,
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
 EXTENDED, EXTENDED_REPLY = 200, 201
 
+_NAMED = frozenset({OPEN, OPENDIR, READDIR, REMOVE, MKDIR, RENAME, EXTENDED})
+"""Requests whose refusal may say something of a path. Of a look it does not: what is not there is no refusal."""
 NO_ATTRIBUTES = struct.pack(">I", 0)
 _LARGEST_PACKET = 16 * 1024 * 1024
 _RECEIVE_BYTES = 4 * 1024 * 1024
@@ -117,11 +119,11 @@ class Wire:
 
     def command(self, kind: int, *fields: bytes) -> None:
         """A request whose only good answer is OK."""
-        raise_refusal(self.ask(kind, *fields))
+        raise_refusal(self.ask(kind, *fields), named=kind in _NAMED)
 
     def get(self, expected: int, kind: int, *fields: bytes) -> Reader:
         """A request whose good answer is a packet of the kind `expected`."""
-        return unpack(self.ask(kind, *fields), expected)
+        return unpack(self.ask(kind, *fields), expected, named=kind in _NAMED)
 
     def _send_packet(self, packet: bytes) -> None:
         view = memoryview(packet)
@@ -162,20 +164,20 @@ class Wire:
         return taken
 
 
-def raise_refusal(reply: Reply) -> None:
+def raise_refusal(reply: Reply, *, named: bool = False) -> None:
     """Raises Refused unless the reply is the status OK."""
     reader = unpack(reply, STATUS)
     code = reader.u32()
     if code != 0:
         # Servers of version 2 send no text.
         text = reader.string() if reader.left else b""
-        raise Refused(code, text.decode("utf-8", "backslashreplace"))
+        raise Refused(code, text.decode("utf-8", "backslashreplace"), named=named)
 
 
-def unpack(reply: Reply, expected: int) -> Reader:
+def unpack(reply: Reply, expected: int, *, named: bool = False) -> Reader:
     """The fields of a reply of the kind `expected`. Raises Refused for a status instead, Broken for anything else."""
     if reply.kind == expected:
         return Reader(reply.body)
     if reply.kind == STATUS:
-        raise_refusal(reply)
+        raise_refusal(reply, named=named)
     raise Broken(f"the server answered with a packet of type {reply.kind} where {expected} was due")

@@ -1,0 +1,28 @@
+"""The small table that a loaded database keeps: which versions of files are in it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine.url import URL
+
+TABLE = "batchxfer_loads"
+
+# Lengths that every database can index.
+loads = sa.Table(
+    TABLE,
+    sa.MetaData(),
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("file", sa.String(64), primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bad_rows", sa.BigInteger, nullable=False),
+    sa.Column("loaded_at", sa.DateTime, nullable=False, server_default=sa.func.now()),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+
+def creation(dialect: str) -> str:
+    """The statement that makes the table, on one line."""
+    known = URL.create(dialect).get_dialect()()
+    return " ".join(str(sa.schema.CreateTable(loads).compile(dialect=known)).split())

@@ -1,0 +1,98 @@
+"""Batches as COPY reads them: CSV, each text in quotes and NULL as nothing.
+
+COPY's text and not its binary form, nor ADBC's ingestion, which is binary too: a server reads text by each column's own type,
+whatever it is (jsonb, arrays, domains, enumerations, types of extensions); binary values must be of exactly the column's type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+from pyarrow import csv
+
+from batchxfer.model import TargetColumn
+
+_WRITE = csv.WriteOptions(include_header=False)
+_BOUNDS = re.compile(r"\[[+-]?\d+:[+-]?\d+\]")
+
+
+def texts(batches: Iterable[pa.RecordBatch], columns: Sequence[TargetColumn]) -> Iterator[tuple[pa.Buffer, int]]:
+    """Each batch's text and its number of rows; while one is used, the next is made in a thread."""
+    items = ((_text(batch, columns), batch.num_rows) for batch in batches)
+    with ThreadPoolExecutor(1, thread_name_prefix="postgresql-load") as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def _text(batch: pa.RecordBatch, columns: Sequence[TargetColumn]) -> pa.Buffer:
+    arrays = [_readable(array, column) for array, column in zip(batch.columns, columns, strict=True)]
+    sink = pa.BufferOutputStream()
+    csv.write_csv(pa.RecordBatch.from_arrays(arrays, names=batch.schema.names), sink, _WRITE)
+    return sink.getvalue()
+
+
+def _readable(array: pa.Array, column: TargetColumn) -> pa.Array:
+    if pa.types.is_binary(array.type):
+        return pa.array([None if value is None else f"\\x{value.hex()}" for value in array.to_pylist()], pa.string())
+    if column.native.endswith("[]"):
+        documents = column.native.startswith("json")
+        return pa.array([_literal(value, documents) for value in array.to_pylist()], pa.string())
+    return array
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+class _Token(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+def _literal(value: str | None, documents: bool) -> str | None:
+    """A JSON array, which is how an array is written into files, as PostgreSQL's `{…}`; anything else as it is."""
+    if value is None or not value.lstrip().startswith("[") or _BOUNDS.match(value.lstrip()):
+        return value
+    try:
+        found = json.loads(value, parse_int=_Token, parse_float=_Token)
+    except (ValueError, RecursionError):
+        return value
+    return _braces(found, documents)
+
+
+def _braces(value: list[object], documents: bool) -> str:
+    return "{" + ",".join(_element(each, documents) for each in value) + "}"
+
+
+def _element(value: object, documents: bool) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, _Token):
+        return str(value)
+    if isinstance(value, list) and not documents:
+        return _braces(value, documents)
+    if isinstance(value, str) and not documents:
+        return _quoted(value)
+    return _quoted(_document(value))
+
+
+def _document(value: object) -> str:
+    """A value inside of JSON, numbers as they were written."""
+    if isinstance(value, _Token):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(key)}:{_document(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_document(each) for each in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
