@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -94,8 +94,7 @@ def _load_left(
     options: LoadOptions,
     progress: Progress | None,
 ) -> dict[LoadKey, LoadCounts]:
-    columns = loading.columns(options.table)
-    _check_key(options, columns)
+    columns = _needed(options, loading.columns(options.table))
     if options.mode == "replace":
         if known:
             raise LoadError(
@@ -115,13 +114,17 @@ def _told_from(before: int, progress: Progress | None) -> Progress:
     return lambda rows: progress(before + rows) if progress is not None else None
 
 
-def _check_key(options: LoadOptions, columns: Sequence[TargetColumn]) -> None:
+def _needed(options: LoadOptions, columns: Sequence[TargetColumn]) -> list[TargetColumn]:
+    """The table's columns; those of the key must be in the file, and not NULL, for NULL identifies nothing."""
     known = {column.name for column in columns}
     if lacking := [name for name in options.key if name not in known]:
         raise LoadError(
             f"[load] key names {', '.join(map(repr, lacking))}, which table {options.table} does not have",
             hint="its columns are " + ", ".join(column.name for column in columns),
         )
+    return [
+        replace(column, nullable=False, optional=False) if column.name in options.key else column for column in columns
+    ]
 
 
 def _load_one(
@@ -197,7 +200,7 @@ class _BadRecords:
         """Raise UnreadableFile where there are more than may be."""
         if self._most is None or self.count <= self._most:
             return
-        told = "; ".join(_told(record) for record in self._first)
+        told = "; ".join(_told(record) for record in sorted(self._first, key=lambda record: record.line))
         more = " …" if self.count >= MOST_TOLD else ""
         limit = "" if self._most == 0 else f" more than max_bad_records = {self._most} bad records,"
         raise UnreadableFile(

@@ -164,6 +164,8 @@ class Puller:
         refused = [file for file in run.files if file.status is FetchStatus.REFUSED]
         words = [f"{len(files)} fetched"]
         words += [f"{rows:,} rows loaded"] if this.definition.load else []
+        bad = sum(file.bad_rows or 0 for file in files)
+        words += [f"{bad:,} bad records put aside"] if bad else []
         words += [f"{len(refused)} refused, such as {refused[0].path}: {refused[0].reason}"] if refused else []
         evidence = Evidence(how="fetched", detail=", ".join(words), server_key=attempt.server_key)
         return self._ledger.settle(

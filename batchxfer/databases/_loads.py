@@ -14,7 +14,7 @@ loads = sa.Table(
     sa.Column("project", sa.String(64), primary_key=True),
     sa.Column("file", sa.String(64), primary_key=True),
     sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("good_rows", sa.BigInteger, nullable=False),
     sa.Column("bad_rows", sa.BigInteger, nullable=False),
     sa.Column("loaded_at", sa.DateTime, nullable=False, server_default=sa.func.now()),
     mysql_engine="InnoDB",

@@ -112,7 +112,7 @@ class Loading:
 
     def recorded(self, keys: Sequence[LoadKey]) -> dict[LoadKey, LoadCounts]:
         known = {}
-        query = f"select rows, bad_rows from {TABLE} where project = %s and file = %s and revision = %s"  # noqa: S608
+        query = f"select good_rows, bad_rows from {TABLE} where project = %s and file = %s and revision = %s"  # noqa: S608
         with self._told():
             for key in keys:
                 found = self._connection.execute(query.encode(), (key.project, key.file, key.revision)).fetchone()
@@ -144,7 +144,7 @@ class Loading:
         return rows
 
     def record(self, key: LoadKey, counts: LoadCounts) -> None:
-        statement = f"insert into {TABLE} (project, file, revision, rows, bad_rows) values (%s, %s, %s, %s, %s)"  # noqa: S608
+        statement = f"insert into {TABLE} (project, file, revision, good_rows, bad_rows) values (%s, %s, %s, %s, %s)"  # noqa: S608
         values = (key.project, key.file, key.revision, counts.rows, counts.bad_rows)
         try:
             self._connection.execute(statement.encode(), values)

@@ -157,13 +157,13 @@ class Loading:
     def recorded(self, keys: Sequence[LoadKey]) -> dict[LoadKey, LoadCounts]:
         known = {}
         for key in keys:
-            query = sa.select(loads.c.rows, loads.c.bad_rows).where(
+            query = sa.select(loads.c.good_rows, loads.c.bad_rows).where(
                 loads.c.project == key.project, loads.c.file == key.file, loads.c.revision == key.revision
             )
             with self.told():
                 found = self.connection.execute(query).first()
             if found is not None:
-                known[key] = LoadCounts(rows=found.rows, bad_rows=found.bad_rows)
+                known[key] = LoadCounts(rows=found.good_rows, bad_rows=found.bad_rows)
         return known
 
     def clear(self, table: str) -> None:
@@ -196,7 +196,7 @@ class Loading:
 
     def record(self, key: LoadKey, counts: LoadCounts) -> None:
         insert = sa.insert(loads).values(
-            project=key.project, file=key.file, revision=key.revision, rows=counts.rows, bad_rows=counts.bad_rows
+            project=key.project, file=key.file, revision=key.revision, good_rows=counts.rows, bad_rows=counts.bad_rows
         )
         with self.told():
             try:
