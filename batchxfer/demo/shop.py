@@ -1,4 +1,4 @@
-"""The demo's shop: a SQLite database with customers, orders, stock and prices, and no returns."""
+"""The demo's shop: a SQLite database with customers, orders, stock and prices, no returns, and no shipments yet."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ create table prices (sku text not null references stock, currency text not null,
 create table returns (
     order_id integer not null references orders, sku text not null, quantity integer not null, reason text,
     announced_at text not null
+);
+create table shipments (
+    parcel text primary key, order_id integer not null, carrier text not null, weight_kg decimal(6,2), shipped_at timestamp
 );
 create index orders_at on orders (ordered_at);
 create index customers_at on customers (changed_at);

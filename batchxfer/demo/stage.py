@@ -21,11 +21,20 @@ MARK = ".batchxfer-demo"
 PARTNERS = {
     "bank": ["in"],
     "crm": ["inbox"],
-    "warehouse": ["inbox", "stock", "returns"],
+    "warehouse": ["inbox", "stock", "returns", "outbox", "archive"],
     "accounting": ["sales"],
 }
 BY_PASSWORD = {"warehouse"}
 PASSWORD = "only-for-the-demo"  # noqa: S105  its server listens on this machine only, while the demo runs
+
+# What the warehouse shipped; its third record is not as agreed.
+SHIPMENTS = """\
+parcel,order_id,carrier,weight_kg,shipped_at\r
+HL-20481,506712,Hangang Express,0.42,2026-11-23T16:05:00+00:00\r
+HL-20482,506713,"Post, registered",1.90,2026-11-23T16:20:30+00:00\r
+HL-20483,5067i4,Hangang Express,0.35,2026-11-23T16:21:00+00:00\r
+HL-20484,506715,Hangang Express,,\r
+"""
 
 # What config.example.toml says until somebody knows better.
 EXAMPLE_PORT = "port = 2222"
@@ -39,6 +48,13 @@ class Stage:
     folder: Path
     partner: Partner
     impostor: paramiko.PKey
+
+    def leave_shipments(self, name: str) -> Path:
+        """The warehouse leaves a file to be fetched, and then the file that says that it is complete."""
+        path = self.remote("warehouse", f"outbox/{name}")
+        path.write_text(SHIPMENTS, encoding="utf-8", newline="")
+        path.with_name(f"{name}.done").touch()
+        return path
 
     @property
     def partners(self) -> Path:

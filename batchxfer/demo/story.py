@@ -66,6 +66,7 @@ class Story:
         self.nothing_is_sent_too()
         self.another_server_answers()
         self.the_link_breaks()
+        self.the_way_back()
         self.once_more()
         self.what_is_there_now()
         self.what_to_type_next(way_back)
@@ -108,6 +109,17 @@ class Story:
         )
         self.type("retry", self.run_id("stock-to-warehouse"))
         self.show("stock-to-warehouse", "JSON, compressed:")
+
+    def the_way_back(self) -> None:
+        self.scene_is(
+            "The way back: a file of theirs is fetched once, loaded into a table, and moved to their archive."
+        )
+        left = self.scene.leave_shipments("shipments-0042.csv")
+        self.show_lines(left, "The warehouse left this, with a typing error in its third record:", all_of_it=True)
+        self.console.print()
+        self.type("run", "shipments-from-warehouse")
+        (file,) = self.last_run("shipments-from-warehouse")["files"]
+        self.show_lines(Path(f"{file['local_path']}.bad.jsonl"), "The record that could not be read, beside the file:")
 
     def once_more(self) -> None:
         self.scene_is("Once more. What was delivered is left alone; a rerun gets a name of its own.")
@@ -157,9 +169,14 @@ class Story:
         if self.console.quiet:
             return
         delivery = self.last_run(job)["deliveries"][0]
-        lines = read_lines(self.scene.remote(delivery["endpoint"], delivery["path"]))
+        self.show_lines(self.scene.remote(delivery["endpoint"], delivery["path"]), caption)
+
+    def show_lines(self, path: Path, caption: str, *, all_of_it: bool = False) -> None:
+        if self.console.quiet:
+            return
+        lines = read_lines(path)
         self.console.print(f"[dim]{caption}[/]")
-        shown = lines if len(lines) <= LINES_SHOWN + 1 else [*lines[: LINES_SHOWN - 1], "…", lines[-1]]
+        shown = lines if all_of_it or len(lines) <= LINES_SHOWN + 1 else [*lines[: LINES_SHOWN - 1], "…", lines[-1]]
         for line in shown:
             self.console.print(f"    [dim]│[/] {escape(line)}", no_wrap=True, overflow="ellipsis")
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -79,6 +80,7 @@ def test_every_job_of_the_example_is_delivered_and_proven(folder: Path, runs: li
     assert {run["job"] for run in runs} == JOBS
     for run in runs:
         assert run["status"] == "delivered"
+        assert bool(run["deliveries"]) != bool(run["files"])
         for delivery in run["deliveries"]:
             content = delivered_file(folder, delivery).read_bytes()
             assert len(content) == delivery["bytes"] == run["artifact"]["bytes"]
@@ -90,6 +92,8 @@ def test_no_partner_has_a_file_that_nobody_delivered(folder: Path, runs: list[Ma
     expected |= {
         Path(f"{path}{end}") for path in expected if path.parts[-4:-2] == ("bank", "in") for end in (".sha256", ".done")
     }
+    # What was fetched is in the warehouse's archive, and nothing in its outbox.
+    expected |= {folder / f"partners/warehouse/archive/shipments-0042.csv{end}" for end in ("", ".done")}
     there = {path for part in ("partners", "var/printer") for path in (folder / part).rglob("*") if path.is_file()}
     assert there == expected
 
@@ -143,6 +147,24 @@ def test_a_rerun_has_a_name_of_its_own(runs: list[Mapping[str, Any]]) -> None:
     first, second = run_of(runs, "orders-to-bank"), run_of(runs, "orders-to-bank", 2)
     assert second["slot"] == first["slot"]
     assert second["deliveries"][0]["path"] == first["deliveries"][0]["path"].replace(".psv", ".r2.psv")
+
+
+def test_what_the_warehouse_left_is_in_the_shop(folder: Path, runs: list[Mapping[str, Any]]) -> None:
+    (file,) = run_of(runs, "shipments-from-warehouse")["files"]
+    assert (file["status"], file["rows"], file["bad_rows"]) == ("done", 3, 1)
+    assert hashlib.sha256(Path(file["local_path"]).read_bytes()).hexdigest() == file["sha256"]
+    (bad,) = Path(f"{file['local_path']}.bad.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(bad) | {"text": ""} == {
+        "line": 4, "column": "order_id", "reason": "'5067i4': it is not a number", "text": "",
+    }  # fmt: skip
+    shop = sqlite3.connect(folder / "var/shop.db")
+    rows = shop.execute("select * from shipments order by parcel").fetchall()
+    shop.close()
+    assert rows == [
+        ("HL-20481", 506712, "Hangang Express", 0.42, "2026-11-23 16:05:00"),
+        ("HL-20482", 506713, "Post, registered", 1.9, "2026-11-23 16:20:30"),
+        ("HL-20484", 506715, "Hangang Express", None, None),
+    ]
 
 
 def test_what_it_says_to_type_next_can_be_typed(played: Any, folder: Path) -> None:

@@ -47,7 +47,9 @@ url = "sqlite:///shop.db"
 
 
 class KillsAt:
-    """A profiler that kills its process at the nth call (from 1) of those in CALLS, before or after it was made."""
+    """A profiler that kills its process at the nth call (from 1) of those watched, before or after it was made."""
+
+    calls_watched = CALLS
 
     def __init__(self, nth: int | None, *, after: bool = False) -> None:
         self.nth = nth
@@ -56,7 +58,7 @@ class KillsAt:
         self._counting = threading.Lock()
 
     def __call__(self, frame: FrameType, event: str, function: Any) -> None:
-        if event == self.event and getattr(function, "__name__", "") in CALLS and _is_ours(frame):
+        if event == self.event and getattr(function, "__name__", "") in self.calls_watched and _is_ours(frame):
             with self._counting:
                 self.calls += 1
                 if self.calls == self.nth:
