@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -403,3 +405,16 @@ def test_a_pull_by_hand_does_not_take_again_what_it_took(office: Office, run_fir
     office.clock.later(60)
     assert office("run", "rates").code == 0
     assert office.fetched() == {"b.csv": "id\n2\n"}
+
+
+def test_a_load_is_not_done_again(office: Office) -> None:
+    with contextlib.closing(sqlite3.connect(office.folder / "shop.db")) as shop:
+        shop.execute("create table rates(id integer)")
+        pulled(office, PULL + 'format = "psv"\n[load]\ndatabase = "shop"\ntable = "rates"\n')
+        assert office("run", "--due").code == 4
+        assert office.reconcile(code=4)["over"]
+        (held,) = office.runs("held")
+        assert "look into var/in/{job}/{name}, and table rates" in office("show", held["run"]).out
+        assert office("accept", held["run"], "--why", "it is loaded").code == 0
+        office.hours(2)
+        assert sorted(shop.execute("select id from rates").fetchall()) == [(1,), (2,)]
