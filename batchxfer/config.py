@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from batchxfer import calendars, paths, urls
 from batchxfer.definitions import AnyJob, Config, EndpointOptions, FormatOptions, Job, PullJob, Table
-from batchxfer.errors import ConfigError, printable
+from batchxfer.errors import ConfigError, Problem, printable
 from batchxfer.fields import UTC
 from batchxfer.format_checks import check_format
 from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dialect_of
@@ -101,6 +101,17 @@ def effective_catch_up(job: Job, query: str, dialect: Dialect = GENERIC) -> str:
 
 def load(path: Path, models: OptionModels) -> Project:
     """Read the project of the configuration file `path`. Raises ConfigError with every problem; resolves no secret."""
+    project, problems = load_sound_part(path, models)
+    if problems:
+        raise ConfigError(problems)
+    return project
+
+
+def load_sound_part(path: Path, models: OptionModels) -> tuple[Project, list[Problem]]:
+    """The project without the jobs that have a problem, or whose format has one, and every problem: for looking at what was.
+
+    Raises ConfigError where the problem is in the configuration file itself.
+    """
     path = path.absolute()
     findings = Findings(file=path.name)
     table = read_toml(path, findings)
@@ -110,17 +121,20 @@ def load(path: Path, models: OptionModels) -> Project:
     config = reader.read_config(table or {})
     formats = reader.read_formats(config)
     jobs = reader.read_jobs(config, formats, complete=table is not None)
-    if findings.problems:
+    broken = {problem.file for problem in findings.problems}
+    if path.name in broken:
         raise ConfigError(findings.problems)
-    return Project(
+    sound = {name: job for name, job in jobs.items() if not broken or reader.is_sound(name, job, config, broken)}
+    project = Project(
         folder=path.parent,
         path=path,
         config=config,
-        jobs=jobs,
+        jobs=sound,
         formats=formats,
         _job_formats=reader.job_formats,
         _queries=reader.queries,
     )
+    return project, findings.problems
 
 
 class _Reader:
@@ -134,6 +148,14 @@ class _Reader:
         self._told: dict[str, set[tuple[str, str]]] = {}
         self.job_formats: dict[str, FormatOptions] = {}
         self.queries: dict[str, str] = {}
+
+    def is_sound(self, name: str, job: AnyJob, config: Config, broken: Collection[str]) -> bool:
+        """Whether neither the job's file nor its format's is among the `broken` ones."""
+        if _relative(self._folder / config.jobs / f"{name}.toml", self._folder) in broken:
+            return False
+        chosen: Any = job.file.format
+        base = chosen.get("base") if isinstance(chosen, dict) else chosen
+        return base is None or _relative(self._folder / config.formats / f"{base}.toml", self._folder) not in broken
 
     # config.toml
 

@@ -35,6 +35,7 @@ class KnownFile:
     job: str
     path: Path
     bytes: int
+    sha256: str
     settled: bool
 
 
@@ -53,9 +54,10 @@ class Claimed:
 class LedgerFacts:
     """What the ledger says of itself at one moment.
 
-    `damage` is what the database's own check of the whole file says; empty where it is whole, or has no such check. `now` is
-    the ledger's clock. `ahead` are rows that lie in the future: what, which one, when. `serving` is None, and so is the `path`
-    of its file, where nodes share the ledger.
+    `restored` where it was put back from a backup; `forgets` where the spool remembers what it does not have, and nobody has
+    recorded that yet. `damage` is what the database's own check of the whole file says; empty where it is whole, or has no
+    such check. `now` is the ledger's clock. `ahead` are rows that lie in the future: what, which one, when. `serving` is
+    None, and so is the `path` of its file, where nodes share the ledger.
     """
 
     where: str
@@ -70,6 +72,8 @@ class LedgerFacts:
     ahead: Sequence[tuple[str, str, datetime]] = ()
     serving: bool | None = None
     path: Path | None = None
+    restored: Restored | None = None
+    forgets: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

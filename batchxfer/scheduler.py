@@ -362,7 +362,7 @@ class Daemon:
     def _renewed(self, project: Project) -> Shift:
         before = self._shift.workplace.project
         if (project.ledger_url, project.spool) != (before.ledger_url, before.spool):
-            raise UsageError("`ledger` or `spool` is another one now: that takes a restart")
+            raise UsageError("`ledger` or `spool` is another one now", hint="that takes a restart of `serve`")
         return Shift(self._shift.workplace.renewed(project), self._wishes.bell)
 
     def _say_refused(self) -> None:

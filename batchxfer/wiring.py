@@ -21,7 +21,7 @@ from batchxfer import config, urls
 from batchxfer.connections import Connections
 from batchxfer.credentials import peek, resolve, secrets_of
 from batchxfer.definitions import DatabaseOptions, FormatOptions
-from batchxfer.errors import CredentialError, HeldError, UsageError
+from batchxfer.errors import CredentialError, HeldError, Problem, UsageError
 from batchxfer.facts import Backup
 from batchxfer.model import Column
 from batchxfer.ports import Clock, Codec, Decoder, Endpoint, Ledger, Source, Target
@@ -65,6 +65,11 @@ def option_models() -> config.OptionModels:
 def load_project(path: Path) -> config.Project:
     """The project of the configuration file `path`. Raises ConfigError with every problem."""
     return config.load(path, option_models())
+
+
+def load_sound_part(path: Path) -> tuple[config.Project, list[Problem]]:
+    """The project without what has a problem in `jobs/` or `formats/`, and the problems. Raises ConfigError for its own."""
+    return config.load_sound_part(path, option_models())
 
 
 @dataclass(frozen=True)
@@ -175,14 +180,15 @@ class Workplace:
 
 @contextmanager
 def workplace(
-    project: config.Project, clock: Clock, *, create: bool, listener: Listener | None = None
+    project: config.Project, clock: Clock, *, create: bool, migrate: bool = True, listener: Listener | None = None
 ) -> Iterator[Workplace | None]:
     """Open the project's ledger; None where a new project has none yet and `create` is false.
 
-    `create` makes the ledger of a new project, and never one where a ledger was: LedgerError says so.
+    `create` makes the ledger of a new project, and never one where a ledger was: LedgerError says so. Without `migrate` that of
+    an earlier batchxfer is refused.
     """
     hide_secrets(project)
-    ledger = open_ledger(project, clock, create=create)
+    ledger = open_ledger(project, clock, create=create, migrate=migrate)
     if ledger is None:
         yield None
         return
@@ -218,7 +224,7 @@ def _hide_url(text: str) -> None:
         hide(part)
 
 
-def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledger | None:
+def open_ledger(project: config.Project, clock: Clock, *, create: bool, migrate: bool = True) -> Ledger | None:
     from batchxfer.ledger.opening import open_ledger as opened
 
     password = project.config.ledger_password
@@ -228,7 +234,15 @@ def open_ledger(project: config.Project, clock: Clock, *, create: bool) -> Ledge
         spool=project.spool,
         clock=clock,
         create=create,
+        migrate=migrate,
     )
+
+
+def ledger_file(project: config.Project) -> Path | None:
+    """The file of a SQLite ledger; None for another one."""
+    from batchxfer.ledger import copying
+
+    return copying.file_of(project.ledger_url)
 
 
 def back_up(project: config.Project, to: Path | None, now: datetime) -> Backup:

@@ -10,6 +10,7 @@ from batchxfer.cli import (
     again,
     backup,
     checking,
+    doctor,
     dueplan,
     housekeeping,
     partners,
@@ -44,18 +45,10 @@ COMMANDS = (
     *(run.run, serving.serve, status.status, runs.runs, runs.show),
     *(again.retry, again.resend, again.rerun, again.release, again.accept, again.exclude),
     *(pausing.pause, pausing.resume),
-    *(backup.backup, reconcile.reconcile, housekeeping.prune, checking.schema),
+    *(doctor.doctor, backup.backup, reconcile.reconcile, housekeeping.prune, checking.schema),
 )
 for command in COMMANDS:
     app.command()(command)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from batchxfer import __version__
-
-        typer.echo(f"batchxfer {__version__}")
-        raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
@@ -64,11 +57,12 @@ def root(
     config: ConfigPath = None,
     as_json: AsJson = False,
     debug: Debug = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> int:
     context.obj = Chosen(config=config, as_json=as_json)
+    if version:
+        _print_version(as_json)
+        raise typer.Exit
     if context.invoked_subcommand is None:
         if as_json:
             from batchxfer.errors import UsageError
@@ -77,3 +71,13 @@ def root(
         typer.echo(context.get_help(), err=True)
         return 2
     return 0
+
+
+def _print_version(as_json: bool) -> None:
+    from batchxfer import __version__
+    from batchxfer.cli.output import Output
+
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document({"batchxfer": __version__})
+    output.say(f"batchxfer {__version__}")

@@ -35,7 +35,7 @@ def backup(
     from batchxfer.wiring import back_up
 
     words = context_of(context, config, as_json)
-    loaded = project.load(words)
+    loaded = project.load_to_look(words)
     with project.private_files():
         found = back_up(loaded, to, SystemClock().now())
     _tell(words, loaded, found)

@@ -6,11 +6,12 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batchxfer.cli import logs
 from batchxfer.cli.options import CONFIG_VARIABLE, Context
-from batchxfer.errors import LedgerError, UsageError
+from batchxfer.errors import LedgerError, Problem, UsageError
 
 if TYPE_CHECKING:
     from batchxfer.activity import Listener
@@ -22,15 +23,35 @@ if TYPE_CHECKING:
 
 def load(context: Context) -> Project:
     """The project. Raises UsageError where there is none, ConfigError with every problem."""
+    _check_there(context)
+    from batchxfer.wiring import load_project
+
+    return load_project(context.config)
+
+
+def load_to_look(context: Context) -> Project:
+    """The project for a command that only looks at what was: a job that is broken is told, and left out."""
+    loaded, problems = load_sound_part(context)
+    for problem in problems:
+        context.output.warn(str(replace(problem, hint=None)), problem.hint)
+    return loaded
+
+
+def load_sound_part(context: Context) -> tuple[Project, list[Problem]]:
+    """The project without its broken jobs, and every problem. Raises ConfigError where the configuration itself has one."""
+    _check_there(context)
+    from batchxfer import wiring
+
+    return wiring.load_sound_part(context.config)
+
+
+def _check_there(context: Context) -> None:
     if not context.config.is_file():
         what = "is a folder" if context.config.is_dir() else "is not there"
         raise UsageError(
             f"the configuration {context.config} {what}",
             hint=f"name it with --config or ${CONFIG_VARIABLE}, or begin a project with: batchxfer init my-project",
         )
-    from batchxfer.wiring import load_project
-
-    return load_project(context.config)
 
 
 @contextmanager

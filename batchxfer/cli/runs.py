@@ -31,7 +31,7 @@ def runs(
 ) -> int:
     """List the runs, newest slot first."""
     words = context_of(context, config, as_json)
-    loaded = project.load(words)
+    loaded = project.load_to_look(words)
     zones = Zones(loaded)
     found = _find(words, loaded, zones, job, status, since, limit)
     if words.output.as_json:
@@ -84,7 +84,7 @@ def show(
 ) -> int:
     """Tell one run in full: what, when, where, and the evidence."""
     words = context_of(context, config, as_json)
-    loaded = project.load(words)
+    loaded = project.load_to_look(words)
     with project.opened_ledger(words, loaded) as place:
         found = place.ledger.find_run(run)
     zones = Zones(loaded)

@@ -85,7 +85,7 @@ class Claims(Reading):
             known = self._locked(tx, run)
             if self._lives(tx, known):
                 raise BusyError(
-                    f"run {run} is being worked on by {known.owner}, since {known.claimed_at:%Y-%m-%dT%H:%M:%S%z}",
+                    f"run {run} is being worked on by {known.owner}, since {known.claimed_at.isoformat(timespec='seconds')}",
                     hint="wait until it has ended",
                 )
             if known.claim is not None:

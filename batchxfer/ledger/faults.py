@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LedgerError, StorageError
 
 RESTORE = "restore the ledger from a backup (docs/ledger.md); nothing was changed"
+_DOCTOR = "nothing was changed; see what else is wrong with: batchxfer doctor"
 _SPACE = "free some space, then run the command again"
 
 _DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -36,7 +37,7 @@ def translated(where: str) -> Iterator[None]:
     except sqlite3.Error as exc:
         raise _translate(exc, where) from exc
     except SQLAlchemyError as exc:
-        raise LedgerError(f"{where} cannot be used: {first_line(exc)}") from exc
+        raise LedgerError(f"{where} cannot be used: {first_line(exc)}", hint=_DOCTOR) from exc
 
 
 def first_line(exc: BaseException) -> str:
@@ -74,7 +75,7 @@ def _from_postgresql(exc: BaseException, where: str) -> BatchxferError:
         return LedgerError(f"{where} cannot be used: {text}", hint="check user, password, database and its grants")
     if state is None or state.startswith(_PASSING):
         return DatabaseUnavailable(f"{where} is out of reach: {text}", hint="it is tried again; nothing was changed")
-    return LedgerError(f"{where} cannot be used: {text}")
+    return LedgerError(f"{where} cannot be used: {text}", hint=_DOCTOR)
 
 
 def _state_of_refusal(text: str) -> str | None:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, text
 
 from batchxfer.facts import Claimed, KnownFile, LedgerFacts
-from batchxfer.ledger.restoring import Restoring
+from batchxfer.ledger import newest
+from batchxfer.ledger.restoring import Restoring, has_forgotten, restored_in
 from batchxfer.ledger.schema import VERSION_TABLE, artifacts, attempts, events, marks, pauses, runs
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import RunStatus
@@ -19,7 +20,7 @@ _SETTLED = (RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.SKIPPED)
 _TOLERANCE = timedelta(seconds=5)
 
 _FILES = (
-    select(artifacts.c.run, artifacts.c.path, artifacts.c.bytes, runs.c.job, runs.c.status)
+    select(artifacts.c.run, artifacts.c.path, artifacts.c.bytes, artifacts.c.sha256, runs.c.job, runs.c.status)
     .join(runs, runs.c.id == artifacts.c.run)
     .where(artifacts.c.pruned_at.is_(None), artifacts.c.dropped_at.is_(None))
     .order_by(artifacts.c.id)
@@ -30,6 +31,8 @@ _CLAIMS = select(runs).where(runs.c.claim.is_not(None)).order_by(runs.c.id)
 class Inspecting(Restoring):
     def inspect(self) -> LedgerFacts:
         damage = self._store.damage()
+        # What the spool remembers was committed before it was written: read it first.
+        remembered = newest.read(self._store.spool)
         with self._store.read() as tx:
             return LedgerFacts(
                 where=self._store.where,
@@ -46,12 +49,14 @@ class Inspecting(Restoring):
                 ahead=tuple(_ahead(tx, tx.now + _TOLERANCE)),
                 serving=self._store.is_served(),
                 path=self._store.file,
+                restored=restored_in(tx),
+                forgets=has_forgotten(tx, remembered),
             )
 
     def _files(self, tx: Transaction) -> Iterator[KnownFile]:
         for row in tx.connection.execute(_FILES):
             path, settled = self._store.spool / row.path, row.status in _SETTLED
-            yield KnownFile(run=row.run, job=row.job, path=path, bytes=row.bytes, settled=settled)
+            yield KnownFile(run=row.run, job=row.job, path=path, bytes=row.bytes, sha256=row.sha256, settled=settled)
 
     def _claims(self, tx: Transaction) -> Iterator[Claimed]:
         for row in tx.connection.execute(_CLAIMS):

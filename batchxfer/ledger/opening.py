@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from batchxfer.credentials import Secret
 
 
+class OlderLedger(LedgerError):
+    """It would have to be migrated."""
+
+    kind = "older-ledger"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     """A ledger in a database: its project, and whether its schema is the newest."""
@@ -38,13 +44,16 @@ class _Found:
     is_current: bool
 
 
-def open_ledger(url: str, password: Secret | None, *, spool: Path, clock: Clock, create: bool) -> Ledger | None:
+def open_ledger(
+    url: str, password: Secret | None, *, spool: Path, clock: Clock, create: bool, migrate: bool = True
+) -> Ledger | None:
     """The ledger at `url` (`sqlite:///PATH` or `postgresql://…`) of the project whose artifacts lie in `spool`.
 
     A new project gets its ledger where `create` is true; otherwise the answer is None, and nothing is made. An older ledger
-    is migrated. `clock` is the ledger's clock on SQLite.
+    is migrated, where `migrate` is true. `clock` is the ledger's clock on SQLite.
 
-    Raises LedgerError where the ledger is missing, damaged, foreign, newer than this program, or another project's;
+    Raises LedgerError where the ledger is missing, damaged, foreign, newer than this program (or older, and not to be
+    migrated), or another project's;
     DatabaseUnavailable where it is out of reach or locked; StorageError where the disk is full.
     """
     spool = spool.absolute()
@@ -64,6 +73,10 @@ def open_ledger(url: str, password: Secret | None, *, spool: Path, clock: Clock,
         if found is None and not create:
             store.close(set)
             return None
+        if found is not None and not found.is_current and not migrate:
+            raise OlderLedger(
+                f"{store.where} is of an earlier batchxfer", hint="the next command that runs migrates it"
+            )
         if found is None or not found.is_current:
             found = _make_or_migrate(store)
         return SqlLedger(store, _agree(store, found.project))

@@ -29,7 +29,7 @@ def read_intent(spool: Path) -> str | None:
 def write_intent(spool: Path, project: str) -> None:
     """Record that the project `project` is about to be made; makes the spool's folder."""
     try:
-        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(spool)
         descriptor = os.open(spool / _INTENT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(project + "\n")
@@ -37,7 +37,24 @@ def write_intent(spool: Path, project: str) -> None:
             os.fsync(file.fileno())
         _sync(spool)
     except OSError as exc:
-        raise StorageError(f"spool {spool}: cannot write the project id: {exc.strerror}") from exc
+        raise _unwritable(spool, exc) from exc
+
+
+def _make_folder(spool: Path) -> None:
+    try:
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise LedgerError(
+            f"spool {spool} cannot be a folder: there is a file of that name, or above it",
+            hint="mend `spool` in config.toml, or move the file away",
+        ) from exc
+
+
+def _unwritable(spool: Path, exc: OSError) -> StorageError:
+    return StorageError(
+        f"spool {spool}: cannot write the project id: {exc.strerror}. Nothing was begun",
+        hint="look at its owner and mode, and the room on its disk, then try again",
+    )
 
 
 def finish(spool: Path, project: str) -> None:
@@ -47,7 +64,7 @@ def finish(spool: Path, project: str) -> None:
             os.rename(spool / _INTENT, spool / NAME)
         _sync(spool)
     except OSError as exc:
-        raise StorageError(f"spool {spool}: cannot write the project id: {exc.strerror}") from exc
+        raise _unwritable(spool, exc) from exc
     if read_id(spool) != project:
         raise LedgerError(f"spool {spool}: its project id changed while the ledger was opened", hint="try again")
 

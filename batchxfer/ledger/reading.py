@@ -22,7 +22,10 @@ class Reading(Records):
     def find_run(self, prefix: str) -> Run:
         wanted = prefix.strip().upper()
         if len(wanted) < _SHORTEST:
-            raise UsageError(f"{prefix!r} is too short for a run: at least {_SHORTEST} characters of its id")
+            raise UsageError(
+                f"{prefix!r} is too short for a run: at least {_SHORTEST} characters of its id",
+                hint="list the runs with: batchxfer runs",
+            )
         with self._store.read() as tx:
             found = self._beginning_with(tx, wanted)
             if not found:

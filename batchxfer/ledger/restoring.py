@@ -40,7 +40,7 @@ class Restoring(Planning):
             # What the spool remembers was committed before it was written: read it first.
             remembered = newest.read(self._store.spool)
             with self._store.read() as tx:
-                found, forgotten = _state(tx), _has_forgotten(tx, remembered)
+                found, forgotten = restored_in(tx), has_forgotten(tx, remembered)
             if found is None and forgotten:
                 found = self._begin("the spool remembers an event that the ledger does not have", declared=False)
             self._whole_until = time.monotonic() + LOOK_SECONDS if found is None else 0.0
@@ -64,7 +64,7 @@ class Restoring(Planning):
 
     def _begin(self, why: str, *, declared: bool) -> Restored:
         with self._store.write() as tx:
-            known = _state(tx)
+            known = restored_in(tx)
             if known is not None:
                 return known
             last = tx.connection.execute(_LAST).scalar_one_or_none()
@@ -81,7 +81,8 @@ class Restoring(Planning):
             return found
 
 
-def _state(tx: Transaction) -> Restored | None:
+def restored_in(tx: Transaction) -> Restored | None:
+    """What the ledger itself says of its having been put back."""
     value = tx.connection.execute(_STATE).scalar_one_or_none()
     if value is None:
         return None
@@ -91,7 +92,8 @@ def _state(tx: Transaction) -> Restored | None:
     )
 
 
-def _has_forgotten(tx: Transaction, remembered: newest.NewestEvent | None) -> bool:
+def has_forgotten(tx: Transaction, remembered: newest.NewestEvent | None) -> bool:
+    """Whether the spool remembers an event that the ledger does not have."""
     if remembered is None:
         return False
     at = tx.connection.execute(select(events.c.at).where(events.c.id == remembered.id)).scalar_one_or_none()

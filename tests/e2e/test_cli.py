@@ -56,6 +56,8 @@ def test_every_command_takes_config_and_json(command: str) -> None:
 
 def test_the_version_is_told(project: Project) -> None:
     assert project.process("--version").out == f"batchxfer {__version__}\n"
+    for words in (("--version", "--json"), ("--json", "--version")):
+        assert project(*words).document == {"batchxfer": __version__}
 
 
 def test_no_command_at_all_shows_the_help_as_wrong_usage(project: Project) -> None:

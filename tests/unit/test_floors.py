@@ -55,7 +55,7 @@ FLOORS = (
         name="decisions",
         modules="""
             cron calendars occurrences slots planner dispatch planned
-            telling families proof retry resolve health judging
+            telling families proof retry resolve health judging diagnosis
         """,
         together=True,
         reason="a decision is a value that follows from values, so that a test needs no world",
