@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchxfer.endpoints.sftp import link
+from batchxfer.endpoints.sftp import packets
 from tests.servers import openssh as sshd
 from tests.servers.endpoints import to_openssh
 from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
@@ -32,7 +32,7 @@ def there_and_back(server: OpenSSH, root: Path, content: bytes) -> None:
 def test_our_side_may_exchange_keys_anew_on_the_way(
     openssh: OpenSSH, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link._Packets, "REKEY_BYTES", 4 * MIB)
+    monkeypatch.setattr(packets.Packets, "REKEY_BYTES", 4 * MIB)
     there_and_back(openssh, tmp_path, os.urandom(20 * MIB))
 
 

@@ -14,16 +14,18 @@ import time
 from collections.abc import Sequence
 
 import paramiko
-from paramiko.packet import Packetizer
 
 from batchxfer.endpoints.sftp import algorithms
 from batchxfer.endpoints.sftp.failures import Broken
 from batchxfer.endpoints.sftp.hostkeys import HostKey
+from batchxfer.endpoints.sftp.packets import Packets, Stream
 
 LOG_NAME = "batchxfer.endpoints.sftp.paramiko"
 _NEVER = 7 * 24 * 3600.0
 # How much is in flight is bounded by the reads that were asked for; a window far above that is seldom adjusted.
-_WINDOW_BYTES = 16 * 1024 * 1024
+_WINDOW_BYTES = 32 * 1024 * 1024
+# What the server may put into one packet: the fewer there are, the less there is to do for each.
+_PACKET_BYTES = 128 * 1024
 
 
 def _quiet_log() -> str:
@@ -34,18 +36,11 @@ def _quiet_log() -> str:
     return LOG_NAME
 
 
-class _Packets(Packetizer):  # type: ignore[misc]
-    """Without the handshake's timer, whose thread outlives a failed handshake; the watchdog is our timer."""
-
-    def start_handshake(self, timeout: float) -> None:
-        pass
-
-
 class Transport(paramiko.Transport):  # type: ignore[misc]
     """Keeps what the server said: what it offers, what was agreed, why it hung up."""
 
     def __init__(self, sock: socket.socket, *, legacy: bool) -> None:
-        super().__init__(sock, disabled_algorithms=algorithms.disabled(legacy=legacy), packetizer_class=_Packets)
+        super().__init__(sock, disabled_algorithms=algorithms.disabled(legacy=legacy), packetizer_class=Packets)
         self.set_log_channel(_quiet_log())
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = _NEVER
         self.clear_to_send_timeout = _NEVER
@@ -142,13 +137,14 @@ class Link:
         key = self.transport.get_remote_server_key()
         return HostKey(type=key.get_name(), fingerprint=key.fingerprint)
 
-    def open_channel(self) -> paramiko.Channel:
+    def open_channel(self) -> Stream:
         """A channel with the sftp subsystem."""
-        channel = self.transport.open_session(window_size=_WINDOW_BYTES, timeout=_NEVER)
+        channel = self.transport.open_session(window_size=_WINDOW_BYTES, max_packet_size=_PACKET_BYTES, timeout=_NEVER)
         if channel is None:
             raise Broken("the server closed the connection")
+        stream = Stream(channel)
         channel.invoke_subsystem("sftp")
-        return channel
+        return stream
 
     @property
     def alive(self) -> bool:

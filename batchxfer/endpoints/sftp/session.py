@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import stat as modes
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,9 +113,10 @@ class SftpSession:
     def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
         with self._step(f"read {self._name(path)}"):
             limits = self._limits_of_server()
+            began = time.monotonic()
             handle = self._open(path, _READ)
             try:
-                yield from download(self._wire, handle, offset, limits)
+                yield from download(self._wire, handle, offset, limits, time.monotonic() - began)
             finally:
                 self._close_quietly(handle)
 

@@ -22,7 +22,7 @@ _NAMED = frozenset({OPEN, OPENDIR, READDIR, REMOVE, MKDIR, RENAME, EXTENDED})
 """Requests whose refusal may say something of a path. Of a look it does not: what is not there is no refusal."""
 NO_ATTRIBUTES = struct.pack(">I", 0)
 _LARGEST_PACKET = 16 * 1024 * 1024
-_RECEIVE_BYTES = 4 * 1024 * 1024
+_RECEIVE_BYTES = 4 * 1024
 
 
 class Channel(Protocol):
@@ -30,7 +30,7 @@ class Channel(Protocol):
 
     def send(self, data: memoryview) -> int: ...
 
-    def recv(self, size: int) -> bytes: ...
+    def recv(self, size: int) -> memoryview: ...
 
 
 class Reply(NamedTuple):
@@ -76,7 +76,7 @@ class Wire:
     def __init__(self, channel: Channel, watchdog: Watchdog) -> None:
         self._channel = channel
         self._watchdog = watchdog
-        self._buffer = bytearray()
+        self._received = memoryview(b"")
         self._last_request = 0
         self._expected: dict[int, Reply | None] = {}
         self._forgotten: set[int] = set()
@@ -150,18 +150,27 @@ class Wire:
         size = int.from_bytes(self._take(4), "big")
         if not 0 < size <= _LARGEST_PACKET:
             raise Broken("what the server sent is not SFTP (is something printed at login?)")
-        return memoryview(self._take(size))
+        return self._take(size)
 
-    def _take(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            with self._watchdog.waiting:
-                piece = self._channel.recv(_RECEIVE_BYTES)
-            if not piece:
-                raise Broken("the server closed the channel")
-            self._buffer += piece
-        taken = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
-        return taken
+    def _take(self, size: int) -> memoryview:
+        if size <= len(self._received):
+            taken, self._received = self._received[:size], self._received[size:]
+            return taken
+        pieces, missing = [self._received], size - len(self._received)
+        while missing > 0:
+            # Short replies are taken together; of a long one no more is taken than belongs to it.
+            pieces.append(self._receive(max(missing, _RECEIVE_BYTES)))
+            missing -= len(pieces[-1])
+        whole = memoryview(b"".join(pieces))
+        self._received = whole[size:]
+        return whole[:size]
+
+    def _receive(self, size: int) -> memoryview:
+        with self._watchdog.waiting:
+            piece = self._channel.recv(size)
+        if not piece:
+            raise Broken("the server closed the channel")
+        return piece
 
 
 def raise_refusal(reply: Reply, *, named: bool = False) -> None:
