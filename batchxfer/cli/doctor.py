@@ -41,8 +41,9 @@ def doctor(
 ) -> int:
     """Look at everything, and say what is wrong and what to type.
 
-    Ledger, spool, configuration, clocks, disks. Each finding says what is safe and what to type. Nothing is changed. Exit status: 0 nothing is wrong (warnings apart), 2
-    configuration or ledger, 4 a person must decide, 1 something else is to be mended, 3 it may pass.
+    Ledger, spool, configuration, clocks, disks. Each finding says what is safe and what to type. Nothing is changed. Exit
+    status: 0 nothing is wrong (warnings apart), 2 configuration or ledger, 4 a person must decide, 1 something else is to
+    be mended, 3 it may pass.
     """
     words = context_of(context, config, as_json)
     report = Report()

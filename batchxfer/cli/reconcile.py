@@ -43,7 +43,8 @@ def reconcile(
 ) -> int:
     """Look for what a ledger that was put back forgot.
 
-    After a backup of the ledger was put in place, what was due since may have been sent: this looks at the endpoints. What is there is recorded as delivered, what is not is let go, and what cannot be told stays held for a person. Sends
+    After a backup of the ledger was put in place, what was due since may have been sent: this looks at the endpoints. What
+    is there is recorded as delivered, what is not is let go, and what cannot be told stays held for a person. Sends
     nothing. Exit status: 0 all is clear, 3 an endpoint could not be looked at now, 4 something is held.
     """
     words = context_of(context, config, as_json)
