@@ -74,9 +74,14 @@ def may_have_been_sent(slot: datetime, restored: Restored) -> bool:
     return slot <= restored.at
 
 
-def judge(name: Name, data: Sight, sidecars: Mapping[str, Seen], kept: Kept) -> Judgement:
-    """`sidecars` are the other files of the delivery."""
+def judge(
+    name: Name, data: Sight, sidecars: Mapping[str, Seen], kept: Kept, *, leaves_files: bool | None = None
+) -> Judgement:
+    """`sidecars` are the other files of the delivery. `leaves_files`: whether this partner leaves what it got where it is, as
+    far as an earlier file tells; None where there is none."""
     there = [path for path, seen in sidecars.items() if seen is Seen.THERE]
+    if data.seen is not Seen.THERE and not there and kept.is_whole and not kept.ours:
+        return _absent("it was never built: the spool has no file of this slot")
     if name.tells_run:
         return _undecided("its name has the run's id in it, and the run that may have sent it is forgotten")
     if data.seen is Seen.UNKNOWN:
@@ -87,7 +92,14 @@ def judge(name: Name, data: Sight, sidecars: Mapping[str, Seen], kept: Kept) -> 
         return _undecided(f"{there[0]} is there, and the file that belongs to it is not")
     if name.taken_at_once:
         return _undecided("it is not there, and this partner takes files at once: that says nothing")
-    return Judgement(verdict=Verdict.ABSENT, reason="it is not there")
+    if leaves_files:
+        return _absent("it is not there, and an earlier file still is")
+    earlier = (
+        "the file before it is gone too"
+        if leaves_files is False
+        else "no earlier file tells whether they are left there"
+    )
+    return _undecided(f"it is not there, and {earlier}: it may have been taken away since")
 
 
 def _judge_what_is_there(name: Name, data: Sight, sidecars: Mapping[str, Seen], kept: Kept) -> Judgement:
@@ -96,7 +108,7 @@ def _judge_what_is_there(name: Name, data: Sight, sidecars: Mapping[str, Seen], 
         return _undecided(f"{what}, and it cannot be read back")
     ours, earlier = kept.ours.get(data.sha256), None if name.tells_slot else kept.earlier.get(data.sha256)
     if earlier is not None and ours is None:
-        return Judgement(verdict=Verdict.ABSENT, reason=f"what is there is an earlier slot's: {earlier} in the spool")
+        return _absent(f"what is there is an earlier slot's: {earlier} in the spool")
     doubt = _doubt(name, sidecars, kept, ours, earlier)
     if doubt is not None:
         return _undecided(f"{what} (sha256 {data.sha256}), and {doubt}")
@@ -122,9 +134,13 @@ def _doubt(name: Name, sidecars: Mapping[str, Seen], kept: Kept, ours: str | Non
 def judge_pull(unknown: Sequence[str]) -> Judgement:
     """Of a pull: `unknown` are the files there that the ledger does not know, and that may have been taken before."""
     if not unknown:
-        return Judgement(verdict=Verdict.ABSENT, reason="nothing is there that the ledger does not know")
+        return _absent("nothing is there that the ledger does not know")
     named = ", ".join(unknown[:_MOST_NAMED]) + (", …" if len(unknown) > _MOST_NAMED else "")
     return _undecided(f"{len(unknown)} there that may have been taken before: {named}")
+
+
+def _absent(reason: str) -> Judgement:
+    return Judgement(verdict=Verdict.ABSENT, reason=reason)
 
 
 def _undecided(reason: str) -> Judgement:

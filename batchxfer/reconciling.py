@@ -31,6 +31,7 @@ from batchxfer.model import (
     SeenFile,
 )
 from batchxfer.ports import Clock, Ledger, Session
+from batchxfer.resolve import Seen
 from batchxfer.runner import Runner
 from batchxfer.settling import OPEN, RECONCILED, forgotten
 from batchxfer.sights import check_root, files_of_earlier_slots, files_of_slot, seen_at, sight
@@ -39,6 +40,7 @@ from batchxfer.ticking import Ticker
 from batchxfer.worker import Worker
 
 _BUSY_SECONDS = 10
+_RUNS_BEFORE = 5
 _STEP_SECONDS = 0.2
 
 
@@ -162,7 +164,9 @@ class Reconciler:
         path = wanted.files[0][1]
         data = sight(session, path)
         sidecars = {other: seen_at(session, other) for _, other in wanted.files[1:]}
-        said = judge(wanted.name, data, sidecars, self._kept(suspect, wanted, data))
+        kept = self._kept(suspect, wanted, data)
+        leaves = self._leaves_files(session, suspect.job, wanted) if data.seen is Seen.ABSENT else None
+        said = judge(wanted.name, data, sidecars, kept, leaves_files=leaves)
         return Look(
             endpoint=wanted.endpoint,
             path=path,
@@ -174,17 +178,24 @@ class Reconciler:
         )
 
     def _kept(self, suspect: Suspect, wanted: Wanted, data: Sight) -> Kept:
-        """What the spool says of what is there."""
-        folder, whole = self._project.spool / suspect.job, not self._restored.declared
-        if data.sha256 is None or data.bytes is None:
-            return Kept(ours={}, earlier={}, is_whole=whole)
-        ours, earlier = files_of_slot(folder, suspect.due.slot), {}
+        """What the spool says of the slot, and of what is there."""
+        folder, slot = self._project.spool / suspect.job, suspect.due.slot
+        ours, earlier = files_of_slot(folder, slot), {}
         artifact = suspect.run.artifact if suspect.run else None
         if artifact is not None:
             ours[artifact.sha256] = f"{suspect.job}/{artifact.path.name}"
-        if not wanted.name.tells_slot:
-            earlier = files_of_earlier_slots(folder, suspect.due.slot, data.bytes)
-        return Kept(ours=ours, earlier=earlier, is_whole=whole)
+        if data.bytes is not None and not wanted.name.tells_slot:
+            earlier = files_of_earlier_slots(folder, slot, data.bytes)
+        pruned = self._restored.at - slot > self._project.config.keep_artifacts
+        return Kept(ours=ours, earlier=earlier, is_whole=not self._restored.declared and not pruned)
+
+    def _leaves_files(self, session: Session, job: str, wanted: Wanted) -> bool | None:
+        """Whether the newest file that is known to have been delivered there still is."""
+        for run in self._ledger.runs(job=job, status=RunStatus.DELIVERED, limit=_RUNS_BEFORE):
+            for delivery in run.deliveries:
+                if delivery.endpoint == wanted.endpoint and delivery.path != wanted.files[0][1]:
+                    return seen_at(session, delivery.path) is Seen.THERE
+        return None
 
     def _look_for_files(self, session: Session, job: PullJob, suspect: Suspect, wanted: Wanted) -> Look:
         # A run that has files of its own goes on with these, and takes no others.

@@ -14,7 +14,7 @@ import pytest
 
 from batchxfer.cli import clock as clock_module
 from tests.e2e.command import make_project
-from tests.e2e.test_pull import Desk, HastyClock
+from tests.e2e.desk import Desk, HastyClock
 
 CONFIG = """
 timezone = "UTC"
@@ -246,6 +246,19 @@ def test_a_sidecar_that_lacks_is_a_question(office: Office) -> None:
     seen = office.reconcile(code=4)
     assert verdicts(seen) == ["found", "undecided"]
     assert f"{last}, which belongs to it, is not" in seen["runs"][1]["looks"][0]["reason"]
+
+
+@pytest.mark.parametrize("taken", ["all", "one"])
+def test_what_was_built_and_is_gone_may_have_been_taken_away(office: Office, taken: str) -> None:
+    """A partner that takes its files away is known by the file before; else the one that lacks was never there."""
+    office.hourly("hourly")
+    there = forgetful(office, 2, 1)
+    for name in sorted(there) if taken == "all" else [max(there)]:
+        (office.folder / "out" / name).unlink()
+    seen = office.reconcile(code=4 if taken == "all" else 0)
+    assert verdicts(seen) == ["undecided" if taken == "all" else "absent"]
+    assert office("run", "--due").code == 0
+    assert set(office.there()) == (set() if taken == "all" else set(there))
 
 
 def test_a_file_that_the_partner_takes_at_once_is_a_question(office: Office) -> None:

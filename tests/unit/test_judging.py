@@ -27,7 +27,9 @@ def of(name: Name, data: Sight, kept: Kept, **sidecars: Seen) -> Judgement:
 @pytest.mark.parametrize(
     ("name", "data", "kept", "verdict", "reason"),
     [
-        (DATED, GONE, BUILT, Verdict.ABSENT, "it is not there"),
+        (DATED, GONE, UNBUILT, Verdict.ABSENT, "it was never built"),
+        (DATED, CLOSED, UNBUILT, Verdict.ABSENT, "it was never built"),
+        (DATED, CLOSED, LOST, Verdict.UNDECIDED, "this server lets nobody look"),
         (DATED, THERE, BUILT, Verdict.FOUND, "the same as job/ours in the spool"),
         (DATED, THERE, LOST, Verdict.FOUND, f"1,234 bytes, sha256 {OURS} (read back)"),
         (DATED, THERE, UNBUILT, Verdict.UNDECIDED, "it may be somebody else's"),
@@ -40,7 +42,7 @@ def of(name: Name, data: Sight, kept: Kept, **sidecars: Seen) -> Judgement:
         ),
         (DATED, Sight(seen=Seen.THERE, bytes=1234), BUILT, Verdict.UNDECIDED, "it cannot be read back"),
         (DATED, CLOSED, BUILT, Verdict.UNDECIDED, "this server lets nobody look"),
-        (SHARED, GONE, BUILT, Verdict.ABSENT, "it is not there"),
+        (SHARED, GONE, UNBUILT, Verdict.ABSENT, "it was never built"),
         (SHARED, THERE, BUILT, Verdict.FOUND, "the same as job/ours in the spool"),
         (SHARED, THERE, EARLIER, Verdict.ABSENT, "what is there is an earlier slot's: job/earlier in the spool"),
         (SHARED, THERE, LOST, Verdict.UNDECIDED, "other slots have the same name"),
@@ -54,8 +56,10 @@ def of(name: Name, data: Sight, kept: Kept, **sidecars: Seen) -> Judgement:
         ),
         # What is not shared cannot be an earlier slot's, whatever its bytes are.
         (DATED, THERE, EARLIER, Verdict.UNDECIDED, "it may be somebody else's"),
+        (Name(path="a", tells_run=True), GONE, UNBUILT, Verdict.ABSENT, "it was never built"),
         (Name(path="a", tells_run=True), GONE, BUILT, Verdict.UNDECIDED, "the run's id"),
         (Name(path="a", tells_run=True), THERE, BUILT, Verdict.UNDECIDED, "the run's id"),
+        (Name(path="a", taken_at_once=True), GONE, UNBUILT, Verdict.ABSENT, "it was never built"),
         (Name(path="a", taken_at_once=True), GONE, BUILT, Verdict.UNDECIDED, "this partner takes files at once"),
         (Name(path="a", taken_at_once=True), THERE, BUILT, Verdict.FOUND, "the same as"),
     ],
@@ -64,6 +68,23 @@ def test_what_is_at_the_name_and_what_the_spool_has_decide(
     name: Name, data: Sight, kept: Kept, verdict: Verdict, reason: str
 ) -> None:
     said = of(name, data, kept)
+    assert said.verdict is verdict
+    assert reason in said.reason
+
+
+@pytest.mark.parametrize("kept", [BUILT, LOST])
+@pytest.mark.parametrize(
+    ("leaves_files", "verdict", "reason"),
+    [
+        (True, Verdict.ABSENT, "it is not there, and an earlier file still is"),
+        (False, Verdict.UNDECIDED, "the file before it is gone too: it may have been taken away since"),
+        (None, Verdict.UNDECIDED, "no earlier file tells whether they are left there"),
+    ],
+)
+def test_what_is_not_there_was_not_sent_only_where_files_are_left_there(
+    kept: Kept, leaves_files: bool | None, verdict: Verdict, reason: str
+) -> None:
+    said = judge(DATED, GONE, {}, kept, leaves_files=leaves_files)
     assert said.verdict is verdict
     assert reason in said.reason
 
