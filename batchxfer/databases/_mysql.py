@@ -40,7 +40,7 @@ _BIG_INTEGER = 8
 _LOGIN = {1044, 1045, 1698, 1862, 2054, 2059}
 _TIMED_OUT = {1317, 1969, 3024}
 _TRANSIENT = _TIMED_OUT | {1040, 1053, 1077, 1129, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226, 1927}
-_TOO_LARGE = 1301
+_TOO_LARGE, _CUT = 1301, 1260
 _UNKNOWN_DATABASE, _UNKNOWN_ZONE, _SYNTAX, _READ_ONLY, _TABLE_DENIED = 1049, 1298, 1064, 1792, 1142
 
 _ALL_ROWS = "18446744073709551615"
@@ -65,7 +65,9 @@ class MysqlBackend(Backend):
         if self.url.get_driver_name() != "pymysql":
             scheme = self.url.get_backend_name()
             raise NotSupported(f"database {self.name!r}: no {self.url.drivername}", hint=f"write {scheme}+pymysql://…")
-        return super().make_engine()
+        engine = super().make_engine()
+        sa.event.listen(engine, "handle_error", _let_go_of_a_dead_one)
+        return engine
 
     def _timeouts(self) -> dict[str, Any]:
         connect = max(1, round(self.options.connect_timeout.total_seconds()))
@@ -119,7 +121,7 @@ class MysqlBackend(Backend):
 
     def interrupt(self, connection: sa.Connection) -> None:
         """Kill the session: PyMySQL would read the rest of the rows before it closes anything."""
-        driver: Any = connection.connection.dbapi_connection
+        driver: Any = None if connection.invalidated else connection.connection.dbapi_connection
         if driver is not None and driver.open:
             with suppress(Exception), connection.engine.connect() as other:
                 other.exec_driver_sql(f"KILL {int(driver.thread_id())}")
@@ -127,13 +129,11 @@ class MysqlBackend(Backend):
                 driver._sock.shutdown(SHUT_RDWR)
 
     def cancel(self, connection: sa.Connection, cursor: Any) -> None:
-        driver: Any = connection.connection.dbapi_connection
+        _forget_rows(cursor)
+        driver: Any = None if connection.invalidated else connection.connection.dbapi_connection
         if driver is None:
             return
         self.interrupt(connection)
-        if cursor is not None and cursor._result is not None:
-            cursor._result.unbuffered_active = False
-            cursor.connection = None
         stream = driver._rfile
         connection.invalidate()
         if stream is not None:
@@ -194,8 +194,13 @@ class MysqlBackend(Backend):
             self._look_at_warnings(opened.connection.connection.dbapi_connection)
 
     def _look_at_warnings(self, driver: Any) -> None:
-        """A value that is too large for the server comes as NULL, with a warning."""
+        """A value that is too large for the server comes as NULL, a long GROUP_CONCAT is cut, with a warning."""
         for _, code, text in driver.show_warnings():
+            if code == _CUT:
+                raise UnwritableValue(
+                    self.says(f"the server cut a value: {text} (warning {code})"),
+                    hint="raise group_concat_max_len on the server, or make the value shorter in the query",
+                )
             if code == _TOO_LARGE:
                 raise UnwritableValue(
                     self.says(f"the server gave NULL for a value: {text} (warning {code})"),
@@ -250,6 +255,19 @@ class MysqlBackend(Backend):
             hint = error.hint or "check the host and port in url, and that the database is up"
             return DatabaseUnavailable(error.message, hint=hint)
         return error
+
+
+def _forget_rows(cursor: Any) -> None:
+    """Else the driver reads the rest of the rows once the cursor is let go, if need be from a connection that is gone."""
+    if cursor is not None and cursor._result is not None:
+        cursor._result.unbuffered_active = False
+        cursor.connection = None
+
+
+def _let_go_of_a_dead_one(context: sa.engine.ExceptionContext) -> None:
+    running: Any = context.execution_context
+    if context.is_disconnect and running is not None:
+        _forget_rows(running.cursor)
 
 
 # --- zones ---------------------------------------------------------------------------------------

@@ -19,15 +19,17 @@ _LINK = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
     "fallback_application_name": "batchxfer",
 }
 
 
-def address(name: str, options: DatabaseOptions, *, url: str, password: Secret | None) -> str:
+def address(
+    name: str, options: DatabaseOptions, *, url: str, password: Secret | None, tcp_user_timeout: int = 60_000
+) -> str:
     """What libpq connects with. Raises NotSupported where the url is none of its."""
     scheme, colon, rest = url.partition(":")
-    link = {**_LINK, "connect_timeout": str(max(2, round(options.connect_timeout.total_seconds())))}
+    timeout = max(2, round(options.connect_timeout.total_seconds()))
+    link = {**_LINK, "connect_timeout": str(timeout), "tcp_user_timeout": str(tcp_user_timeout)}
     if password is not None:
         link["password"] = password.reveal()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,9 +17,10 @@ from batchxfer import sql
 from batchxfer.databases._canonical import BATCH_BYTES
 from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
 from batchxfer.databases._postgresql_errors import failed, refused
+from batchxfer.databases._postgresql_link import Link, find, mark, sockets
 from batchxfer.databases._postgresql_load import Target as Target
 from batchxfer.databases._postgresql_session import address, settings
-from batchxfer.errors import BatchxferError, QueryError
+from batchxfer.errors import BatchxferError, DatabaseUnavailable, QueryError
 from batchxfer.model import Column
 from batchxfer.ports import Query
 
@@ -42,24 +43,41 @@ class Source:
     @contextmanager
     def read(self, query: Query) -> Iterator[Rows]:
         text = _bound(query)
-        with closing(self._connect()) as connection, closing(connection.cursor()) as cursor:
-            rows = self._run(cursor, text)
+        connection, link = self._connect()
+        with closing(link), closing(connection), closing(connection.cursor()) as cursor, self._told(link):
+            rows = self._run(cursor, text, link)
             try:
                 yield rows
             finally:
                 rows.close()
 
+    @contextmanager
+    def _told(self, link: Link) -> Iterator[None]:
+        """What failed because the link was ended says so."""
+        try:
+            yield
+        except DatabaseUnavailable as error:
+            if not link.expired:
+                raise
+            raise DatabaseUnavailable(
+                f"database {self.name!r}: the server stopped answering, and the query took longer than statement_timeout",
+                hint="it is tried again; where the query needs longer, raise statement_timeout",
+            ) from error
+
     # session
 
-    def _connect(self) -> Any:
-        where = address(self.name, self.options, url=self._url, password=self._password)
+    def _connect(self) -> tuple[Any, Link]:
+        before, marked = sockets(), mark()
+        where = address(self.name, self.options, url=self._url, password=self._password, tcp_user_timeout=marked)
         try:
             connection = dbapi.connect(where, autocommit=True)
         except _DRIVER_ERRORS as exc:
             raise refused(self.name, exc) from exc
-        return connection
+        # The server itself keeps statement_timeout, and says so better; this is for one that says nothing any more.
+        limit = self.options.statement_timeout + self.options.connect_timeout
+        return connection, Link(find(marked, before), limit.total_seconds())
 
-    def _run(self, cursor: Any, text: str) -> Rows:
+    def _run(self, cursor: Any, text: str, link: Link) -> Rows:
         self._begin(cursor)
         columns = self._describe(cursor, text)
         if not columns:
@@ -67,10 +85,10 @@ class Source:
         statement = wrapped(text, columns)
         try:
             cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: BATCH_BYTES})
-            _met_by_signals(cursor, lambda: cursor.execute(statement))
+            _met_by_signals(cursor, link, lambda: cursor.execute(statement))
         except _DRIVER_ERRORS as exc:
             raise self._unread(failed(self.name, exc, statement, lines_before=1), exc) from exc
-        return Rows(self.name, cursor, columns)
+        return Rows(self.name, cursor, columns, link)
 
     def _unread(self, error: BatchxferError, exc: BaseException) -> BatchxferError:
         """A statement that is good by itself and bad in FROM is no query."""
@@ -97,25 +115,30 @@ class Source:
             raise failed(self.name, exc, text) from exc
 
 
-def _met_by_signals(cursor: Any, call: Callable[[], object]) -> None:
+def _met_by_signals(cursor: Any, link: Link, call: Callable[[], object]) -> None:
     """Run `call` in a thread of its own: in the main thread the driver would take Ctrl-C for itself, as a cancelled query,
     and other signals would wait for the first row."""
-    with ThreadPoolExecutor(1, thread_name_prefix="postgresql") as pool:
-        running = pool.submit(call)
-        try:
-            running.result()
-        finally:
-            if not running.done():
-                with suppress(*_DRIVER_ERRORS):
-                    cursor.adbc_cancel()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
+    running = pool.submit(call)
+    try:
+        running.result()
+    finally:
+        with nullcontext() if running.done() else link.ending(lambda: _cancel(cursor)):
+            pool.shutdown()
+
+
+def _cancel(cursor: Any) -> None:
+    with suppress(*_DRIVER_ERRORS):
+        cursor.adbc_cancel()
 
 
 class Rows:
     """The rows of one query, as ports.Rows says. While a batch is used, the next one is fetched in a thread."""
 
-    def __init__(self, name: str, cursor: Any, asked_columns: list[Asked]) -> None:
+    def __init__(self, name: str, cursor: Any, asked_columns: list[Asked], link: Link) -> None:
         self._name = name
         self._cursor = cursor
+        self._link = link
         self._asked = asked_columns
         self._finished = False
         self._row = 1
@@ -135,10 +158,8 @@ class Rows:
 
     def close(self) -> None:
         """Cancel the query where it has not ended, and wait until nothing is read from it any more."""
-        if not self._finished:
-            with suppress(*_DRIVER_ERRORS):
-                self._cursor.adbc_cancel()
-        self._ahead.shutdown(cancel_futures=True)
+        with nullcontext() if self._finished else self._link.ending(lambda: _cancel(self._cursor)):
+            self._ahead.shutdown(cancel_futures=True)
 
     def _fetch(self) -> pa.RecordBatch | None:
         """The next batch that has rows; None after the last."""
