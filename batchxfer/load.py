@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from batchxfer.definitions import Guard, LoadOptions
-from batchxfer.errors import GuardTripped, LoadError, UnreadableFile
+from batchxfer.errors import GuardTripped, LoadError, RecordTooLong, UnreadableFile
 from batchxfer.model import TargetColumn
 from batchxfer.ports import BadRecord, LoadCounts, Loading, LoadKey, Target
 from batchxfer.spool import storage_errors, sync_folder
@@ -39,11 +39,12 @@ class Records(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One file to be loaded. `open` is called with the table's columns; `bad_path` is where its bad records go."""
+    """One file to be loaded. `open` is called with the table's columns, and whether its records are long; `bad_path` is where
+    its bad records go."""
 
     key: LoadKey
     name: str
-    open: Callable[[Sequence[TargetColumn]], Records]
+    open: Callable[[Sequence[TargetColumn], bool], Records]
     bad_path: Path
 
 
@@ -73,10 +74,27 @@ def load(
     `guard` is None where a person let them pass; `hint` says how. Raises what decoding and Loading raise, GuardTripped, and
     UnreadableFile for bad records; then nothing was loaded.
     """
+    try:
+        return _load(target, pieces, options, guard, hint, progress, long_records=False)
+    except RecordTooLong:
+        # What went into the table was taken back; from the beginning, more slowly.
+        return _load(target, pieces, options, guard, hint, progress, long_records=True)
+
+
+def _load(
+    target: Target,
+    pieces: Sequence[Piece],
+    options: LoadOptions,
+    guard: Guard | None,
+    hint: str,
+    progress: Progress | None,
+    *,
+    long_records: bool,
+) -> list[Loaded]:
     with target.begin() as loading:
         known = loading.recorded([piece.key for piece in pieces])
         left = [piece for piece in pieces if piece.key not in known]
-        made = _load_left(loading, left, known, options, progress) if left else {}
+        made = _load_left(loading, left, known, options, progress, long_records) if left else {}
         counts = {**known, **made}
         rows = sum(counts[piece.key].rows for piece in pieces)
         if left:
@@ -93,6 +111,7 @@ def _load_left(
     known: Mapping[LoadKey, LoadCounts],
     options: LoadOptions,
     progress: Progress | None,
+    long_records: bool,
 ) -> dict[LoadKey, LoadCounts]:
     columns = _needed(options, loading.columns(options.table))
     if options.mode == "replace":
@@ -105,7 +124,7 @@ def _load_left(
     made, before = {}, 0
     for piece in pieces:
         told = _told_from(before, progress)
-        made[piece.key] = _load_one(loading, piece, columns, options, told)
+        made[piece.key] = _load_one(loading, piece, columns, options, told, long_records)
         before += made[piece.key].rows
     return made
 
@@ -128,11 +147,16 @@ def _needed(options: LoadOptions, columns: Sequence[TargetColumn]) -> list[Targe
 
 
 def _load_one(
-    loading: Loading, piece: Piece, columns: Sequence[TargetColumn], options: LoadOptions, progress: Progress
+    loading: Loading,
+    piece: Piece,
+    columns: Sequence[TargetColumn],
+    options: LoadOptions,
+    progress: Progress,
+    long_records: bool,
 ) -> LoadCounts:
     most = options.max_bad_records if options.on_bad_record == "quarantine" else 0
     with _BadRecords(piece, most) as bad:
-        records = iter(_Sorted(piece.open(columns), bad, progress))
+        records = iter(_Sorted(piece.open(columns, long_records), bad, progress))
         # The columns are known with the first batch; a file without rows has been checked to its end.
         first = next(records, None)
         if first is None:

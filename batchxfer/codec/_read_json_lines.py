@@ -23,6 +23,8 @@ class _Token(str):
 class Decoder:
     """One file of JSON lines (ports.Decoder)."""
 
+    long_records = False
+
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._names = tuple(column.name for column in columns or ())
         self._known = {name: index for index, name in enumerate(self._names)}

@@ -68,16 +68,19 @@ class Feed:
 
     def read(self, size: int = -1) -> bytes:
         self._give_text_back()
-        while not self._ended and (size < 0 or len(self._left) < size):
+        pieces, known = [self._left], len(self._left)
+        while not self._ended and (size < 0 or known < size):
             piece = next(self._chunks, None)
             if piece is None:
                 self._ended = True
             else:
-                self._left += piece
-        taken = self._left if size < 0 else self._left[:size]
-        self._left = self._left[len(taken) :]
+                pieces.append(piece)
+                known += len(piece)
+        data = b"".join(pieces)
+        taken = data if size < 0 else data[:size]
+        self._left = data[len(taken) :]
         if taken:
-            self._tail = (self._tail + taken)[-_TAIL_BYTES:]
+            self._tail = taken[-_TAIL_BYTES:] if len(taken) >= _TAIL_BYTES else (self._tail + taken)[-_TAIL_BYTES:]
         return taken
 
     def close(self) -> None:

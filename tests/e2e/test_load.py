@@ -14,7 +14,7 @@ import pytest
 
 from batchxfer.databases import _postgresql_load, _sqlalchemy_load
 from batchxfer.errors import DatabaseUnavailable
-from tests.databases import Database, Sqlite
+from tests.databases import Database, Mariadb, Sqlite
 from tests.e2e.desk import Desk, desk_fixture  # noqa: F401
 
 LOAD = """
@@ -132,6 +132,19 @@ def test_more_bad_records_than_may_be_load_nothing(place: Place) -> None:
     assert "more than max_bad_records = 1 bad records" in run["reason"]
     assert place.rows() == []
     assert place.desk.fetched() == {"a.psv": "id|name\n1|one\nx|two\ny|\n"}
+
+
+@pytest.mark.parametrize("before", [1, 100_000])
+def test_a_record_that_is_longer_than_blocks_are_is_loaded_too(place: Place, before: int) -> None:
+    text = "longtext" if isinstance(place.shop, Mariadb) else "text"
+    place.shop.execute("drop table parts", f"create table parts (id integer primary key, name {text})")
+    place.loads('on_bad_record = "quarantine"\n')
+    long = '"' + 'a ""b""\n' * 400_000 + '"'
+    place.desk.put("box/a.psv", "id|name\nx|\n" + "".join(f"{i}|short\n" for i in range(before)) + f"-1|{long}\n-2|\n")
+    (file,) = place.desk.pull()["files"]
+    assert (file["rows"], file["bad_rows"]) == (before + 2, 1)
+    assert place.shop.execute("select length(name) from parts where id = -1") == [(6 * 400_000,)]
+    assert place.shop.execute("select count(*) from parts") == [(before + 2,)]
 
 
 def test_the_guard_stands_before_the_load_and_a_person_may_open_it(place: Place) -> None:
