@@ -64,7 +64,8 @@ def _serve(words: Context, loaded: Project, patience: timedelta) -> tuple[int, b
     wishes = Wishes()
     with (
         signals.asks(wishes.ask_to_stop, wishes.ask_to_reload) as asked,
-        project.opened(words, loaded, create=True) as place,
+        # The daemon logs by itself that the ledger was put back.
+        project.opened(words, loaded, create=True, is_quiet=True) as place,
     ):
         assert place is not None  # noqa: S101 - it was to be made
         daemon = Daemon(
