@@ -40,7 +40,7 @@ class Reading:
 
     `decoder` is called with the options and the file's columns by agreement. `table` are the columns of the table that it is
     for. `facts` are what control records may name; `naive_zone` is the zone of the database's timestamps without one;
-    `long_records` is what a RecordTooLong asks for.
+    `patient` is what ReadPatiently asks for.
 
     Each batch carries `columns`, known once iteration gave its first item, as ports.Rows says. The end is reached only after
     the trailer record agreed. Raises UnreadableFile.
@@ -58,7 +58,7 @@ class Reading:
         naive_zone: ZoneInfo | None = None,
         max_bytes: int = MOST_BYTES,
         max_ratio: int = MOST_RATIO,
-        long_records: bool = False,
+        patient: bool = False,
     ) -> None:
         self._options = options
         self._table = tuple(table)
@@ -67,7 +67,7 @@ class Reading:
         self._trailer = _control("trailer record", options.trailer_record, facts or {})
         agreed = _agreed(options, self._table)
         self._decoder = decoder(options, agreed)
-        self._decoder.long_records = long_records
+        self._decoder.patient = patient
         text = _utf8(decompressed(compress, chunks, max_bytes=max_bytes, max_ratio=max_ratio), options.encoding)
         self._text = _without_controls(text, self._header, self._trailer)
         self._filled: tuple[_Filled, ...] | None = None

@@ -24,7 +24,7 @@ BatchxferError
 │   │   ├── QueryError           the database refuses the query
 │   │   ├── UnwritableValue      a format cannot represent a value (row, column, value)
 │   │   ├── UnreadableFile       a fetched file is not what its format says (line, column, value)
-│   │   │   └── RecordTooLong    … too long for a fast reader: read once more, patiently
+│   │   │   └── ReadPatiently    … not by a fast reader: read it once more, patiently
 │   │   └── LoadError            the target refuses the rows, or has no such table or column
 │   └── HeldError            a person must decide (exit 4)
 │       ├── ForeignFile          something else is at the final name
@@ -248,8 +248,8 @@ class UnreadableFile(PermanentError):
     kind = "unreadable"
 
 
-class RecordTooLong(UnreadableFile):
-    """A record is longer than a fast reader's blocks; a patient one may read it."""
+class ReadPatiently(UnreadableFile):
+    """There is something that a fast reader does not read; a patient one may."""
 
 
 class LoadError(PermanentError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from batchxfer.definitions import Guard, LoadOptions
-from batchxfer.errors import GuardTripped, LoadError, RecordTooLong, UnreadableFile
+from batchxfer.errors import GuardTripped, LoadError, ReadPatiently, UnreadableFile
 from batchxfer.model import TargetColumn
 from batchxfer.ports import BadRecord, LoadCounts, Loading, LoadKey, Target
 from batchxfer.spool import storage_errors, sync_folder
@@ -39,7 +39,7 @@ class Records(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One file to be loaded. `open` is called with the table's columns, and whether its records are long; `bad_path` is where
+    """One file to be loaded. `open` is called with the table's columns, and whether to read patiently; `bad_path` is where
     its bad records go."""
 
     key: LoadKey
@@ -75,10 +75,10 @@ def load(
     UnreadableFile for bad records; then nothing was loaded.
     """
     try:
-        return _load(target, pieces, options, guard, hint, progress, long_records=False)
-    except RecordTooLong:
+        return _load(target, pieces, options, guard, hint, progress, patient=False)
+    except ReadPatiently:
         # What went into the table was taken back; from the beginning, more slowly.
-        return _load(target, pieces, options, guard, hint, progress, long_records=True)
+        return _load(target, pieces, options, guard, hint, progress, patient=True)
 
 
 def _load(
@@ -89,12 +89,12 @@ def _load(
     hint: str,
     progress: Progress | None,
     *,
-    long_records: bool,
+    patient: bool,
 ) -> list[Loaded]:
     with target.begin() as loading:
         known = loading.recorded([piece.key for piece in pieces])
         left = [piece for piece in pieces if piece.key not in known]
-        made = _load_left(loading, left, known, options, progress, long_records) if left else {}
+        made = _load_left(loading, left, known, options, progress, patient) if left else {}
         counts = {**known, **made}
         rows = sum(counts[piece.key].rows for piece in pieces)
         if left:
@@ -111,7 +111,7 @@ def _load_left(
     known: Mapping[LoadKey, LoadCounts],
     options: LoadOptions,
     progress: Progress | None,
-    long_records: bool,
+    patient: bool,
 ) -> dict[LoadKey, LoadCounts]:
     columns = _needed(options, loading.columns(options.table))
     if options.mode == "replace":
@@ -124,7 +124,7 @@ def _load_left(
     made, before = {}, 0
     for piece in pieces:
         told = _told_from(before, progress)
-        made[piece.key] = _load_one(loading, piece, columns, options, told, long_records)
+        made[piece.key] = _load_one(loading, piece, columns, options, told, patient)
         before += made[piece.key].rows
     return made
 
@@ -152,11 +152,11 @@ def _load_one(
     columns: Sequence[TargetColumn],
     options: LoadOptions,
     progress: Progress,
-    long_records: bool,
+    patient: bool,
 ) -> LoadCounts:
     most = options.max_bad_records if options.on_bad_record == "quarantine" else 0
     with _BadRecords(piece, most) as bad:
-        records = iter(_Sorted(piece.open(columns, long_records), bad, progress))
+        records = iter(_Sorted(piece.open(columns, patient), bad, progress))
         # The columns are known with the first batch; a file without rows has been checked to its end.
         first = next(records, None)
         if first is None:

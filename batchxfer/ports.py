@@ -154,9 +154,9 @@ class Decoder(Protocol):
     have (a string unescaped, other scalars and nested values by their tokens, compact).
     """
 
-    long_records: bool
-    """Set before decoding where records may be longer than a fast reader's blocks. Where it is not, and one is, decoding raises
-    RecordTooLong."""
+    patient: bool
+    """Set before decoding where a fast reader gave up (ReadPatiently): a record was longer than its
+    blocks, or would have been taken apart in another way."""
 
     def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
         """The records in `chunks`, in their order, each bad one where it stands. Memory does not grow with their number.

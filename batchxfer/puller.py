@@ -387,7 +387,7 @@ class Puller:
             )
         ending = ".bad.jsonl" if run.revision == 1 else f".r{run.revision}.bad.jsonl"
 
-        def opened(table: Sequence[TargetColumn], long_records: bool) -> Reading:
+        def opened(table: Sequence[TargetColumn], patient: bool) -> Reading:
             # Arrow is imported where rows are.
             from batchxfer.decoding import Reading
 
@@ -403,7 +403,7 @@ class Puller:
                 compress=this.definition.file.compress,
                 facts=this.facts,
                 naive_zone=database.timezone,
-                long_records=long_records,
+                patient=patient,
             )
 
         return load.Piece(

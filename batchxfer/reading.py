@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,7 +54,12 @@ _PLAIN: Mapping[TypeName, str] = {
 
 
 MOST_WORDS = 10
-NOT_NUMBERS = frozenset({"nan", "inf", "-inf"})
+NOT_NUMBERS = {
+    **dict.fromkeys(("nan", "NaN", "NAN"), "nan"),
+    **dict.fromkeys(("inf", "Inf", "INF", "infinity", "Infinity", "+inf", "+Infinity"), "inf"),
+    **dict.fromkeys(("-inf", "-Inf", "-INF", "-infinity", "-Infinity"), "-inf"),
+}
+"""As others write them, and as they are written here."""
 
 
 @dataclass
@@ -100,13 +106,29 @@ def _read(
             return Read(text)
     elif name in _PLAIN and _all_match(text, _PLAIN[name]):
         try:
-            return Read(_cast(text, name))
+            array = _cast(text, name)
         except pa.ArrowInvalid:
             pass  # a day that the calendar does not have
+        else:
+            if name is not _T.FLOAT or not pc.any(pc.is_inf(array)).as_py():
+                return Read(array)
     # Local times are of the format's zone; an instant becomes one of the database's.
     zones = conversions.Zones(naive=options.timezone, shown=naive_zone or options.timezone)
-    kept = NOT_NUMBERS if name is target.type.name and target.not_numbers else frozenset()
-    return _each(text, name, lambda value: value if value in kept else conversions.from_text(value, kind, zones))
+    if name is _T.FLOAT:
+        return _each(text, name, _nearest)
+    kept = NOT_NUMBERS if name is target.type.name and target.not_numbers else {}
+    return _each(text, name, lambda value: kept.get(value) or conversions.from_text(value, kind, zones))
+
+
+def _nearest(value: str) -> float:
+    """The float that is nearest to the number; Arrow finds the same one."""
+    if value in NOT_NUMBERS:
+        return float(NOT_NUMBERS[value])
+    digits = conversions.from_text(value, ColumnType(_T.DECIMAL), conversions.Zones(naive=None, shown=ZoneInfo("UTC")))
+    found = float(digits)
+    if math.isinf(found):
+        raise ValueError("it is out of range")
+    return found
 
 
 def _cast(text: pa.Array, name: TypeName) -> pa.Array:

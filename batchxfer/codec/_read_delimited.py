@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
 from batchxfer.definitions import FormatOptions
-from batchxfer.errors import RecordTooLong, UnreadableFile
+from batchxfer.errors import ReadPatiently, UnreadableFile
 from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields
 
@@ -24,7 +24,7 @@ _EXTRA = "\0trailing"
 class Decoder:
     """One delimited file (ports.Decoder)."""
 
-    long_records = False
+    patient = False
 
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._options = cast(Any, options)
@@ -50,7 +50,7 @@ class Decoder:
             self._names, first_line = tuple(names), first_line + header.lines
         else:
             self._names = self._agreed
-        if _is_plain(self._options) and not self.long_records:
+        if _is_plain(self._options) and not self.patient:
             yield from self._by_arrow(feed, first_line)
         else:
             yield from self._one_by_one(records, feed, first_line)
@@ -80,6 +80,7 @@ class Decoder:
 
     def _by_arrow(self, feed: Feed, first_line: int) -> Iterator[Fields | BadRecord]:
         options, names = self._options, list(self._names)
+        feed = Feed(_no_lone_returns(feed.pieces()))
         if len(names) > 1:
             # Arrow would take a blank line for a record of NULLs.
             feed = Feed(_blanks_marked(feed.pieces(), options.quote_char if options.quote != "none" else None))
@@ -119,7 +120,7 @@ class Decoder:
             yield from self._batches(reader, bad, first_line)
         except pa.ArrowInvalid as error:
             if "straddling" in str(error) or "increase block size" in str(error):
-                raise RecordTooLong(str(too_long()), hint=too_long().hint) from None
+                raise ReadPatiently(str(too_long()), hint=too_long().hint) from None
             raise UnreadableFile(f"it cannot be taken apart: {error}") from None
         if quoting and feed.ends_inside_quotes(options.quote_char, self._last_value):
             raise unfinished(options.quote_char)
@@ -180,6 +181,20 @@ _BLANK_LINE = re.compile(rb"(?<=\n)(?=\r?\n)")
 def _is_blank(row: csv.InvalidRow) -> bool:
     text: str = row.text
     return text.strip("\r\n") == _BLANK.decode()
+
+
+def _no_lone_returns(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same. Raises ReadPatiently for a CR without its LF, which ends a record for Arrow, and here is a part of a value."""
+    held = b""
+    for piece in pieces:
+        data = held + piece if held else piece
+        held = b"\r" if data.endswith(b"\r") else b""
+        data = data[:-1] if held else data
+        if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
+            raise ReadPatiently("a carriage return stands by itself")
+        yield data
+    if held:
+        raise ReadPatiently("it ends with a carriage return")
 
 
 def _blanks_marked(pieces: Iterable[bytes], quote: str | None) -> Iterator[bytes]:
@@ -302,12 +317,13 @@ class _Records:
     def __init__(self, options: Any) -> None:
         self._options = options
         delimiter, quote = re.escape(options.delimiter), re.escape(options.quote_char)
-        stop = rf"{delimiter}|\r?\n"
+        # A last CR is what is left of a CRLF.
+        stop = rf"{delimiter}|\r?\n|\r\Z"
         escaped = rf"{re.escape(options.escape)}[\s\S]|" if options.escape is not None else ""
         plain = rf"(?:{escaped}(?!{stop})[\s\S])*"
         quoted = rf"{quote}(?P<quoted>(?:[^{quote}]|{quote}{quote})*){quote}(?P<rest>(?:(?!{stop})[\s\S])*)"
         field = rf"(?:{quoted}|(?P<plain>{plain}))" if options.quote != "none" else rf"(?P<plain>{plain})"
-        self._field = re.compile(rf"{field}(?P<end>{delimiter}|\r?\n|\Z)")
+        self._field = re.compile(rf"{field}(?P<end>{delimiter}|\r?\n|\r?\Z)")
         self._unescape = re.compile(rf"{re.escape(options.escape)}([\s\S])") if options.escape is not None else None
 
     def read(self, feed: Feed, line: int) -> _Record | None:
@@ -332,7 +348,7 @@ class _Records:
                 if text.ended:
                     raise unfinished(self._options.quote_char)
                 return None
-            fields.append(self._value(match, text.ended and match["end"] == ""))
+            fields.append(self._value(match, text.ended and match["end"] in ("", "\r")))
             at = match.end()
             if match["end"] != self._options.delimiter:
                 break

@@ -17,7 +17,7 @@ NUMBERS = (TypeName.INTEGER, TypeName.DECIMAL, TypeName.FLOAT)
 class Decoder:
     """One file of fixed fields (ports.Decoder). A field of nothing but padding is NULL."""
 
-    long_records = False
+    patient = False
 
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._options = cast(Any, options)

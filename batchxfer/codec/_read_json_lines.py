@@ -23,7 +23,7 @@ class _Token(str):
 class Decoder:
     """One file of JSON lines (ports.Decoder)."""
 
-    long_records = False
+    patient = False
 
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._names = tuple(column.name for column in columns or ())

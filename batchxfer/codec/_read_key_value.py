@@ -22,7 +22,7 @@ class Decoder:
     A name without `assign` is a value of `true`, as logfmt has it; `name=` is NULL, `name=""` an empty text.
     """
 
-    long_records = False
+    patient = False
 
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         self._options = cast(Any, options)

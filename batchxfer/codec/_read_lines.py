@@ -14,7 +14,7 @@ from batchxfer.ports import BadRecord, Fields
 class Decoder:
     """One file of lines (ports.Decoder)."""
 
-    long_records = False
+    patient = False
 
     def __init__(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> None:
         if columns is None or len(columns) != 1:
