@@ -1,4 +1,4 @@
-"""What every endpoint keeps (ports.Session), on a local folder, OpenSSH, and another maker's SFTP server."""
+"""What every endpoint keeps (ports.Session), on a local folder and on SFTP servers of several makers."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ from batchxfer.errors import AttemptError, DeadlineError, FolderMissing, Foreign
 from batchxfer.ports import Endpoint, Session
 from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
 from tests.servers.partner import PASSWORD, serve
+from tests.servers.vendors import Vendor, dropbear_fixture, proftpd_fixture  # noqa: F401
 
 KIB, MIB = 1024, 1024 * 1024
 
 
 @dataclass
 class Place:
-    """An endpoint, and the folder that its files end up in."""
+    """An endpoint, and the folder that its files end up in. ProFTPD tells of a link as if it were a file."""
 
     endpoint: Endpoint
     folder: Path
     remote: bool
+    tells_links: bool = True
 
 
-@pytest.fixture(params=["local", "openssh", "asyncssh"])
+@pytest.fixture(params=["local", "openssh", "asyncssh", "proftpd", "dropbear"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     folder = tmp_path / "partner"
     folder.mkdir()
     if request.param == "local":
         options = local.Options.model_validate({"protocol": "local", "root": str(folder)})
         yield Place(local.Endpoint("archive", options, tmp_path), folder, remote=False)
+    elif request.param in ("proftpd", "dropbear"):
+        monkeypatch.setenv("PARTNER_PASSWORD", PASSWORD)
+        vendor: Vendor = request.getfixturevalue(request.param)
+        yield Place(vendor.endpoint(folder), folder, remote=True, tells_links=request.param == "dropbear")
     elif request.param == "openssh":
         server: OpenSSH = request.getfixturevalue("openssh")
         keys = {
@@ -176,7 +182,8 @@ def test_stat_says_what_is_at_a_name_and_does_not_follow_links(place: Place, ses
     assert (file.size, file.kind) == (5, "file")
     assert file.modified is not None
     assert file.modified.tzinfo is not None
-    assert [stat.kind for name in ("folder", "link") if (stat := session.stat(name))] == ["folder", "link"]
+    link = "link" if place.tells_links else "file"
+    assert [stat.kind for name in ("folder", "link") if (stat := session.stat(name))] == ["folder", link]
 
 
 def test_stat_is_none_where_nothing_is(session: Session) -> None:

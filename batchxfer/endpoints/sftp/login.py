@@ -210,7 +210,8 @@ def _refused(
     if not tried:
         return CredentialError(f"{where}: the ssh-agent has no key to log in with", hint="ssh-add KEY, then retry")
     message = f"{where}: the server refused the login of {printable(credentials.user)!r} (tried: {', '.join(tried)}"
-    message += f"; it takes: {', '.join(map(printable, allowed))})" if allowed else ")"
+    others = [printable(method) for method in allowed or () if method]
+    message += f"; it takes: {', '.join(others)})" if others else ")"
     if handler.password_expired:
         return LoginRefused(f"{message}: it asks for a new password", hint="change the password there, then retry")
     if transport.hung_up is not None and transport.hung_up[1]:
