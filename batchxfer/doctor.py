@@ -51,7 +51,7 @@ def of_ledger(project: Project, ledger: Ledger, clock: Clock, *, deep: bool) -> 
 def of_machine(project: Project, ledger_file: Path | None, now: datetime) -> Iterator[Finding]:
     """What is wrong with this machine: disks, rights, the time zone database. `ledger_file` is None where it is no file."""
     yield from diagnosis.of_zones(zones_version(), now)
-    places = [("spool", project.spool)]
+    places = [("spool", path) for path in (project.spool, *_folders(project.spool))]
     if ledger_file is not None:
         places.append(("ledger", ledger_file.parent))
     seen: set[int] = set()
@@ -181,6 +181,14 @@ def _disk(where: str, path: Path) -> Disk | None:
         inodes=seen.f_files or None,
         kind=_kind(_existing(path)),
     )
+
+
+def _folders(spool: Path) -> list[Path]:
+    """The jobs' folders, each of which may be a disk of its own."""
+    try:
+        return sorted(path for path in spool.iterdir() if path.is_dir())
+    except OSError:
+        return []
 
 
 def _existing(path: Path) -> Path:

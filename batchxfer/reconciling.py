@@ -107,7 +107,7 @@ class Reconciler:
 
     def reconcile(self, only: Collection[str] = ()) -> Iterator[Reconciled]:
         """Plan what came due since, look, and record."""
-        Ticker(self._project, self._ledger).tick()
+        Ticker(self._project, self._ledger, restored=self._restored).tick()
         suspects = self._suspects.known(only)
         for suspect in [*suspects, *self._by_hand(only, {suspect.job for suspect in suspects})]:
             yield self._record(self._seen_of(suspect))

@@ -43,9 +43,13 @@ class _Known:
 
 
 class Ticker:
-    """Plans one project's jobs on one ledger. Used by one thread; any number of nodes may each have one."""
+    """Plans one project's jobs on one ledger. Used by one thread; any number of nodes may each have one.
 
-    def __init__(self, project: Project, ledger: Ledger, only: Collection[str] | None = None) -> None:
+    `restored` where the caller knows already that the ledger was put back from a backup."""
+
+    def __init__(
+        self, project: Project, ledger: Ledger, only: Collection[str] | None = None, restored: Restored | None = None
+    ) -> None:
         self._project = project
         self._ledger = ledger
         self._known: dict[str, _Known] = {}
@@ -59,7 +63,7 @@ class Ticker:
             for name, job in self._jobs.items()
         }
         self._only = only
-        self._restored: Restored | None = None
+        self._restored = restored
 
     def tick(self) -> Tick:
         """Plan up to the ledger's now, and say what may start."""

@@ -125,7 +125,7 @@ def _lines(seen: Reconciled, zones: Zones) -> Iterator[str]:
     yield f"{seen.job}, due {show_time(seen.due.slot, zones.of_job(seen.job))}{run}"
     for look in seen.looks:
         yield f"  {look.endpoint}: {look.path}: {WORDS[look.verdict]}: {look.reason}"
-    if seen.run is not None and seen.run.status == "held":
+    if seen.run is not None and seen.verdict in ("undecided", "not-looked"):
         hints = {d.error.hint for d in seen.run.deliveries if d.error is not None and d.error.hint}
         yield from (f"  → {hint}" for hint in sorted(hints))
 
