@@ -6,8 +6,8 @@ looks is the codec's. The order in the file: header record, column header, rows,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column
 from batchxfer.paths import RECORD_FIELDS
-from batchxfer.ports import Codec
+from batchxfer.ports import Codec, Merge, MergingCodec, MergingRows, Rows
 from batchxfer.suggestions import did_you_mean
 from batchxfer.totals import Totals
 from batchxfer.values import TEXT
@@ -44,9 +44,25 @@ class Chosen:
     column: Column
     convert: Converter | None = None
 
-    def read(self, batch: pa.RecordBatch, first_row: int) -> pa.Array:
-        array = batch.column(self.index)
+    def read(self, array: pa.Array, first_row: int) -> pa.Array:
         return array if self.convert is None else self.convert(array, first_row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What batches look like that `codec` is to encode: which column of the file each of their `places` is, None for several
+    that are one text."""
+
+    chosen: tuple[Chosen | None, ...]
+    places: Sequence[int]
+    codec: Codec
+
+    def read(self, batch: pa.RecordBatch, first_row: int) -> list[pa.Array]:
+        columns = map(batch.column, self.places)
+        return [
+            array if chosen is None else chosen.read(array, first_row)
+            for array, chosen in zip(columns, self.chosen, strict=True)
+        ]
 
 
 def choose(options: FormatOptions, columns: Sequence[Column], naive_zone: ZoneInfo | None) -> tuple[Chosen, ...]:
@@ -134,6 +150,8 @@ class Encoder:
         self.columns = tuple(chosen.column for chosen in self._chosen)
         self._options = options
         self._codec = codec(options, self.columns)
+        places = [chosen.index for chosen in self._chosen]
+        self._whole = Shape(chosen=self._chosen, places=places, codec=self._codec)
         self._end = LINE_ENDINGS[options.line_ending]
         self._header = self._control_record("header record", options.header_record, facts)
         self._trailer = self._control_record("trailer record", options.trailer_record, facts)
@@ -160,9 +178,24 @@ class Encoder:
             record if header is None else record + self._text_bytes("column header", header + self._end, self._stream)
         )
 
+    def encode_all(self, rows: Rows) -> Iterator[bytes | memoryview]:
+        """The records of all rows, piece by piece; with columns that the database has put together, where it can."""
+        if not isinstance(rows, MergingRows) or not isinstance(self._codec, MergingCodec) or not self._takes_merged:
+            for batch in rows:
+                yield self.encode(batch)
+            return
+        able = [self._is_mergeable(chosen, rows.mergeable) for chosen in self._chosen]
+        parts, codec = self._codec.merged(able)
+        chosen = tuple(None if isinstance(part, Merge) else self._chosen[part] for part in parts)
+        merged = Shape(chosen=chosen, places=range(len(parts)), codec=codec)
+        apart = replace(self._whole, places=range(len(self._chosen)))
+        for batch, together in rows.merged([self._in_source(part) for part in parts]):
+            for piece in _slices(batch):
+                yield self._encode_slice(piece, merged if together else apart)
+
     def encode(self, batch: pa.RecordBatch) -> bytes | memoryview:
         """The records of a batch."""
-        pieces = [self._encode_slice(piece) for piece in _slices(batch)]
+        pieces = [self._encode_slice(piece, self._whole) for piece in _slices(batch)]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def end(self) -> bytes:
@@ -191,13 +224,35 @@ class Encoder:
             counted[name] = by_name[name]
         return counted, Totals(keys, {name: Column(name, chosen.column.type) for name, chosen in counted.items()})
 
-    def _encode_slice(self, batch: pa.RecordBatch) -> bytes | memoryview:
+    @property
+    def _takes_merged(self) -> bool:
+        """Whether the file's columns are all that is needed of the rows, and need not be told apart once written."""
+        return self._utf8 and all(chosen in self._chosen for chosen in self._counted.values())
+
+    def _is_mergeable(self, chosen: Chosen, mergeable: Collection[int]) -> bool:
+        return (
+            chosen.index in mergeable
+            and chosen.convert is None
+            and chosen not in self._counted.values()
+            and values.is_plain(chosen.column, self._options)
+        )
+
+    def _in_source(self, part: int | Merge) -> int | Merge:
+        if isinstance(part, Merge):
+            return replace(part, fields=tuple(self._chosen[field].index for field in part.fields))
+        return self._chosen[part].index
+
+    def _encode_slice(self, batch: pa.RecordBatch, shape: Shape) -> bytes | memoryview:
         first_row = self.rows + 1
-        arrays = [chosen.read(batch, first_row) for chosen in self._chosen]
-        known = dict(zip(self._chosen, arrays, strict=True))
-        counted = {name: known.get(chosen, batch.column(chosen.index)) for name, chosen in self._counted.items()}
-        converted = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self.columns])
-        records = self._codec.encode(converted, first_row).cast(TEXT)
+        arrays = shape.read(batch, first_row)
+        known = dict(zip(shape.chosen, arrays, strict=True))
+        counted = {
+            name: known[chosen] if chosen in known else batch.column(chosen.index)
+            for name, chosen in self._counted.items()
+        }
+        names = ["" if chosen is None else chosen.column.name for chosen in shape.chosen]
+        converted = pa.RecordBatch.from_arrays(arrays, names=names)
+        records = shape.codec.encode(converted, first_row).cast(TEXT)
         self._totals.add(batch.num_rows, counted)
         if self._utf8:
             return values.text_bytes(records)

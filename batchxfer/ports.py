@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.facts import LedgerFacts, Restored
@@ -80,13 +80,39 @@ class Rows(Protocol):
     bytes: binary · interval: string, an ISO 8601 duration · json: string, compact, its tokens verbatim.
 
     An infinite or out-of-range date or time raises UnwritableValue with row and column. Row order is the query's.
-    Memory does not grow with the number of rows. Iterated once.
+    Memory does not grow with the number of rows. Iterated once; a wrong query may not be known before that.
     """
 
     @property
     def columns(self) -> tuple[Column, ...]: ...
 
     def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Neighbouring columns as one text: the values of `fields`, `separator` between them; NULL is written as `null`."""
+
+    fields: tuple[int, ...]
+    separator: str
+    null: str
+
+
+@runtime_checkable
+class MergingRows(Rows, Protocol):
+    """Rows whose database can put columns together, which is faster than taking them one by one."""
+
+    @property
+    def mergeable(self) -> Collection[int]:
+        """The columns that may be merged: the database writes each value as `values.as_text` does for a format that says
+        nothing of its own."""
+
+    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[tuple[pa.RecordBatch, bool]]:
+        """Instead of iterating: batches with a column for each of `wanted`; a Merge's is a large_string without NULL.
+
+        A batch in which a merged value is no number or no date comes with False, and with a column for each field, as
+        iterating would give it. Everything else that ports.Rows says holds.
+        """
 
 
 class Source(Protocol):
@@ -120,6 +146,15 @@ class Codec(Protocol):
         `batch` is as ports.Rows says; `first_row` is the 1-based number of its first row, for messages. The result depends on
         the values alone, not on how rows are cut into batches. Raises UnwritableValue (row, column, value).
         """
+
+
+@runtime_checkable
+class MergingCodec(Codec, Protocol):
+    """A codec that can take some neighbouring columns as one text."""
+
+    def merged(self, able: Sequence[bool]) -> tuple[Sequence[int | Merge], Codec]:
+        """What to ask for instead of the file's columns (`fields` are their indices), of which those may be merged that are
+        `able`; and the codec that encodes it. The records are the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

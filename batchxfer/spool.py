@@ -139,8 +139,8 @@ def _pump(
     progress: Callable[[Built], None] | None,
 ) -> None:
     write(encoder.begin())
-    for batch in rows:
-        write(encoder.encode(batch))
+    for piece in encoder.encode_all(rows):
+        write(piece)
         if progress is not None:
             progress(Built(rows=encoder.rows, bytes=file.bytes))
     write(encoder.end())

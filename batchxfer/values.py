@@ -61,7 +61,18 @@ def alphabet(column: Column, options: FormatOptions) -> str | None:
     key, letters = _ISO_ALPHABETS.get(column.type.name, ("", ""))
     if key:
         return letters if getattr(options, key) == "iso" else None
+    if column.type.name is TypeName.BOOLEAN:
+        words = options.true + options.false
+        return words if options.true and options.false and " " not in words else None
     return _ALPHABETS.get(column.type.name)
+
+
+def is_plain(column: Column, options: FormatOptions) -> bool:
+    """Whether the format says nothing of how the values of a column are written, and they have an alphabet."""
+    kind = column.type.name
+    if kind is TypeName.BOOLEAN:
+        return (options.true, options.false) == ("true", "false")
+    return kind in _ALPHABETS or (kind is TypeName.DATE and options.date_format == "iso")
 
 
 def text_bytes(text: pa.Array) -> memoryview:

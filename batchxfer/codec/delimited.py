@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from itertools import groupby
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -23,8 +25,11 @@ from batchxfer.codec._read_delimited import Decoder as Decoder
 from batchxfer.definitions import Complaint, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName
+from batchxfer.ports import Merge
 from batchxfer.values import TEXT
 
+MOST_MERGED = 40
+"""So many columns in one text: a function of PostgreSQL takes 100 arguments, and each column may take two."""
 FORMULA_START = r"^[=+\-@\t\r\n＝＋－＠]"
 
 Blame = Callable[[int, str], UnwritableValue]
@@ -65,7 +70,8 @@ class Codec:
 
     def __init__(self, options: Options, columns: tuple[Column, ...]) -> None:
         self._options = options
-        self._columns = columns
+        self._columns: tuple[Column | None, ...] = columns
+        """None: columns that were merged."""
         self._end = (options.delimiter if options.trailing_delimiter else "") + LINE_ENDINGS[options.line_ending]
         self._quote = {"minimal": self._quote_minimally, "all": self._quote_all, "none": self._quote_none}[
             options.quote
@@ -75,7 +81,7 @@ class Codec:
     def header(self) -> str | None:
         if not self._options.header:
             return None
-        names = [column.name for column in self._columns]
+        names = [column.name for column in self._columns if column is not None]
 
         def blame(index: int, why: str) -> UnwritableValue:
             return UnwritableValue(f"column name {names[index]!r}: {why}", hint="give the column another name with as")
@@ -91,7 +97,33 @@ class Codec:
         texts[-1] = join(texts[-1], self._end, null=null)
         return join(*texts, separator=self._options.delimiter, null=null)
 
-    def _write(self, array: pa.Array, column: Column, first_row: int) -> pa.Array:
+    def merged(self, able: Sequence[bool]) -> tuple[Sequence[int | Merge], Codec]:
+        merges = [*map(self._merges, able, self._columns)]
+        groups = [
+            group
+            for together, indices in groupby(range(len(merges)), key=merges.__getitem__)
+            for group in _in_groups(tuple(indices), MOST_MERGED if together else 1)
+        ]
+        codec = copy(self)
+        codec._columns = tuple(self._columns[group[0]] if len(group) == 1 else None for group in groups)
+        options = self._options
+        return [
+            Merge(fields=group, separator=options.delimiter, null=options.null) if len(group) > 1 else group[0]
+            for group in groups
+        ], codec
+
+    def _merges(self, able: bool, column: Column | None) -> bool:
+        options = self._options
+        # A word like infinity, which is found only afterwards, must not have the delimiter in it.
+        if options.quote == "all" or any(map(str.isalpha, options.delimiter)):
+            return False
+        if column is None or not able or self._may_need_care(column):
+            return False
+        return column.type.name is not TypeName.DECIMAL or self._options.decimal_point == "."
+
+    def _write(self, array: pa.Array, column: Column | None, first_row: int) -> pa.Array:
+        if column is None:
+            return array
         text = values.as_text(array, column, self._options, first_row)
         if column.type.name in (TypeName.DECIMAL, TypeName.FLOAT):
             text = values.with_decimal_point(text, self._options.decimal_point)
@@ -174,6 +206,11 @@ class Codec:
         if self._options.null and not self._options.null.startswith(escape) and pc.any(equals_null).as_py():
             text = pc.if_else(equals_null, join(escape, text), text)
         return text
+
+
+def _in_groups(indices: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
+    for start in range(0, len(indices), size):
+        yield tuple(indices[start : start + size])
 
 
 def _refuse(mask: pa.Array, blame: Blame, why: str) -> None:

@@ -295,8 +295,11 @@ def check_dates(array: pa.Array, column: str, first_row: int) -> None:
     if bounds["min"] is None or (low <= bounds["min"] and bounds["max"] <= high):
         return
     outside = pc.or_(pc.less(ticks, low), pc.greater(ticks, high))
-    row = first_row + pc.index(outside, True).as_py()
-    raise unwritable(
+    raise outside_the_calendar(column, first_row + pc.index(outside, True).as_py())
+
+
+def outside_the_calendar(column: str, row: int) -> UnwritableValue:
+    return unwritable(
         column,
         row,
         "the date is infinite or outside of the years 1 to 9999",

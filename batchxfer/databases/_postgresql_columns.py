@@ -22,9 +22,11 @@ Finish = Callable[[pa.Array, str, int], pa.Array]
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One column of the result: its type, the SQL that asks for it (`{}` is its name), the Arrow type that must come."""
+    """One column of the result: its type (`type_name` is PostgreSQL's own, "" for arrays), the SQL that asks for it (`{}` is
+    its name), the Arrow type that must come."""
 
     column: Column
+    type_name: str
     expression: str
     arrow: pa.DataType
     finish: Finish | None = None
@@ -123,6 +125,7 @@ def _asked(field: pa.Field) -> Asked:
     precision, scale = _precision(field) if way[0] == TypeName.DECIMAL else (None, None)
     return Asked(
         column=Column(field.name, ColumnType(way[0], precision, scale)),
+        type_name="" if way is _ARRAY else type_name,
         expression=way[1],
         arrow=way[2],
         finish=way[3],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -19,15 +19,17 @@ from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
 from batchxfer.databases._postgresql_errors import failed, refused
 from batchxfer.databases._postgresql_link import Link, find, mark, sockets
 from batchxfer.databases._postgresql_load import Target as Target
+from batchxfer.databases._postgresql_merging import MERGEABLE, Merging
 from batchxfer.databases._postgresql_session import address, settings
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, QueryError
 from batchxfer.model import Column
-from batchxfer.ports import Query
+from batchxfer.ports import Merge, Query
 
 if TYPE_CHECKING:
     from batchxfer.credentials import Secret
     from batchxfer.definitions import DatabaseOptions
 
+_Batch = TypeVar("_Batch")
 _DRIVER_ERRORS = (AdbcError, OSError, pa.ArrowException)
 
 
@@ -45,7 +47,8 @@ class Source:
         text = _bound(query)
         connection, link = self._connect()
         with closing(link), closing(connection), closing(connection.cursor()) as cursor, self._told(link):
-            rows = self._run(cursor, text, link)
+            self._begin(cursor)
+            rows = Rows(self, cursor, text, self._described(cursor, text), link)
             try:
                 yield rows
             finally:
@@ -77,18 +80,24 @@ class Source:
         limit = self.options.statement_timeout + self.options.connect_timeout
         return connection, Link(find(marked, before), limit.total_seconds())
 
-    def _run(self, cursor: Any, text: str, link: Link) -> Rows:
-        self._begin(cursor)
-        columns = self._describe(cursor, text)
+    def _described(self, cursor: Any, text: str) -> list[Asked]:
+        try:
+            columns = asked(cursor.adbc_execute_schema(text))
+        except _DRIVER_ERRORS as exc:
+            raise failed(self.name, exc, text) from exc
         if not columns:
             raise QueryError(f"database {self.name!r}: the query gives no columns", hint="write one SELECT")
-        statement = wrapped(text, columns)
+        return columns
+
+    def execute(self, cursor: Any, link: Link, statement: str) -> Iterator[pa.RecordBatch]:
+        """Run a statement that has one line before the user's query; its batches."""
         try:
             cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: BATCH_BYTES})
             _met_by_signals(cursor, link, lambda: cursor.execute(statement))
         except _DRIVER_ERRORS as exc:
             raise self._unread(failed(self.name, exc, statement, lines_before=1), exc) from exc
-        return Rows(self.name, cursor, columns, link)
+        # The reader beneath fetch_record_batch() is the one that keeps the server's error code.
+        return iter(cursor._results.reader)
 
     def _unread(self, error: BatchxferError, exc: BaseException) -> BatchxferError:
         """A statement that is good by itself and bad in FROM is no query."""
@@ -107,12 +116,6 @@ class Source:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         except _DRIVER_ERRORS as exc:
             raise failed(self.name, exc, "") from exc
-
-    def _describe(self, cursor: Any, text: str) -> list[Asked]:
-        try:
-            return asked(cursor.adbc_execute_schema(text))
-        except _DRIVER_ERRORS as exc:
-            raise failed(self.name, exc, text) from exc
 
 
 def _met_by_signals(cursor: Any, link: Link, call: Callable[[], object]) -> None:
@@ -133,27 +136,40 @@ def _cancel(cursor: Any) -> None:
 
 
 class Rows:
-    """The rows of one query, as ports.Rows says. While a batch is used, the next one is fetched in a thread."""
+    """The rows of one query, as ports.MergingRows says. While a batch is used, the next one is fetched in a thread."""
 
-    def __init__(self, name: str, cursor: Any, asked_columns: list[Asked], link: Link) -> None:
-        self._name = name
+    def __init__(self, source: Source, cursor: Any, text: str, columns: list[Asked], link: Link) -> None:
+        self._source = source
         self._cursor = cursor
+        self._text = text
+        self._asked = columns
         self._link = link
-        self._asked = asked_columns
-        self._finished = False
+        self._finished = True
         self._row = 1
-        # The reader beneath fetch_record_batch() is the one that keeps the server's error code.
-        self._reader = iter(cursor._results.reader)
+        self._reader: Iterator[pa.RecordBatch] = iter(())
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
 
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(ask.column for ask in self._asked)
 
+    @property
+    def mergeable(self) -> Collection[int]:
+        return [index for index, ask in enumerate(self._asked) if ask.type_name in MERGEABLE]
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        coming = self._ahead.submit(self._fetch)
+        return self._batches(wrapped(self._text, self._asked), self._settled)
+
+    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[tuple[pa.RecordBatch, bool]]:
+        merging = Merging(self._asked, wanted, _literal)
+        return self._batches(merging.statement(self._text), merging.settled)
+
+    def _batches(self, statement: str, settled: Callable[[pa.RecordBatch, int], _Batch]) -> Iterator[_Batch]:
+        self._reader = self._source.execute(self._cursor, self._link, statement)
+        self._finished = False
+        coming = self._ahead.submit(self._fetch, settled)
         while (batch := coming.result()) is not None:
-            coming = self._ahead.submit(self._fetch)
+            coming = self._ahead.submit(self._fetch, settled)
             yield batch
 
     def close(self) -> None:
@@ -161,15 +177,18 @@ class Rows:
         with nullcontext() if self._finished else self._link.ending(lambda: _cancel(self._cursor)):
             self._ahead.shutdown(cancel_futures=True)
 
-    def _fetch(self) -> pa.RecordBatch | None:
-        """The next batch that has rows; None after the last."""
+    def _fetch(self, settled: Callable[[pa.RecordBatch, int], _Batch]) -> _Batch | None:
+        """What becomes of the next batch that has rows; None after the last."""
         batch = self._read()
         while batch is not None and not batch.num_rows:
             batch = self._read()
         if batch is None:
             return None
-        arrays = [ask.array(array, self._row) for ask, array in zip(self._asked, batch.columns, strict=True)]
-        self._row += batch.num_rows
+        row, self._row = self._row, self._row + batch.num_rows
+        return settled(batch, row)
+
+    def _settled(self, batch: pa.RecordBatch, row: int) -> pa.RecordBatch:
+        arrays = [ask.array(array, row) for ask, array in zip(self._asked, batch.columns, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, [ask.column.name for ask in self._asked])
 
     def _read(self) -> pa.RecordBatch | None:
@@ -177,7 +196,7 @@ class Rows:
             batch = next(self._reader, None)
         except _DRIVER_ERRORS as exc:
             self._finished = True
-            raise failed(self._name, exc, "") from exc
+            raise failed(self._source.name, exc, "") from exc
         self._finished = batch is None
         return batch
 
