@@ -85,10 +85,13 @@ class Journeys:
         self.project = make_project(self.folder, config=CONFIG)
         (self.folder / "jobs/by-hand.toml").unlink()
         self.project.environment["PARTNER_PASSWORD"] = PASSWORD
+        self.write_job()
+        self.reach()
+
+    def write_job(self) -> None:
         query = f"with recursive c(i) as (select 1 union all select i + 1 from c where i < {self.rows})"
         query += f" select i, printf('%0{self.row_bytes}d', i) as n from c"
         self.project.job("daily", JOB.format(query=query, more=self.more))
-        self.reach()
 
     @property
     def content(self) -> bytes:

@@ -150,3 +150,15 @@ def test_a_line_that_is_cut_at_any_packet_keeps_what_was_agreed(
     for direction, nth in some(points(journeys, openssh), 4):
         for how, half in HOWS[:3] if SOAKING else [next(hows)]:
             strike(journeys, openssh, Cut(direction, nth, how, half), policy)
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("buffers", [None, 4096], ids=["default buffers", "small buffers"])
+def test_a_line_that_freezes_while_much_is_on_its_way_is_ended_in_time(
+    openssh: OpenSSH, tmp_path: Path, buffers: int | None
+) -> None:
+    journeys = journeys_of(RENAME, openssh, tmp_path)
+    journeys.rows = 30
+    journeys.write_job()
+    for cut in (Cut(UP, 60, FREEZE, half=True), Cut(DOWN, 14, FREEZE)):
+        assert strike(journeys, openssh, cut, RENAME, buffers=buffers), cut

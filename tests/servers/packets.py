@@ -39,7 +39,7 @@ class Cut:
 
 
 class PacketLine:
-    """Passes packets both ways. `passed` counts them, and `bytes_up` what the client sent."""
+    """Passes packets both ways. `passed` counts them, `bytes_up` and `bytes_down` what they hold."""
 
     def __init__(self, target: tuple[str, int], cut: Cut | None = None, *, buffers: int | None = None) -> None:
         self.target = target
@@ -47,7 +47,7 @@ class PacketLine:
         self.fired = False
         self.frozen = False
         self.passed = {UP: 0, DOWN: 0}
-        self.bytes_up = 0
+        self.bytes_up = self.bytes_down = 0
         self.open: set[asyncio.Transport] = set()
         listener = socket.create_server(("127.0.0.1", 0))
         if buffers is not None:
@@ -136,6 +136,8 @@ class _Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._direction == UP:
             self._line.bytes_up += len(data)
+        else:
+            self._line.bytes_down += len(data)
         self._waiting += data
         while not self._line.frozen and (size := self._next()):
             packet = bytes(self._waiting[:size])
