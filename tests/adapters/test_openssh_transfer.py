@@ -45,6 +45,32 @@ def test_the_server_may_exchange_keys_anew_on_the_way(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_a_small_delivery_waits_for_five_answers(
+    openssh: OpenSSH, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round trip each where the partner is far away: the name, the file, its bytes and size, the name again, the rename."""
+    session = to_openssh(openssh, tmp_path).connect()
+    sent: list[int] = []
+    send = packets.Stream.send
+
+    def counted(stream: packets.Stream, data: memoryview) -> int:
+        sent.append(len(data))
+        return send(stream, data)
+
+    monkeypatch.setattr(packets.Stream, "send", counted)
+    try:
+        assert session.stat("a") is None
+        session.upload(".a.part", io.BytesIO(b"content"), exclusive=True)
+        seen = session.stat(".a.part")
+        assert seen is not None
+        assert seen.size == 7
+        session.rename(".a.part", "a")
+        assert session.stat(".a.part") is None
+        assert len(sent) == 5
+    finally:
+        session.close()
+
+
 def test_reading_the_options_imports_no_driver() -> None:
     """`--help` and `check` must be quick."""
     code = "import sys, batchxfer.endpoints.sftp, batchxfer.endpoints.local; sys.exit('paramiko' in sys.modules)"

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
+from batchxfer.endpoints.sftp import connecting
+from batchxfer.endpoints.sftp.packets import Stream
 from batchxfer.errors import (
     AttemptError,
     FolderMissing,
@@ -33,6 +36,14 @@ def _password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
 
 
+@pytest.fixture(params=[False, True], ids=["any order", "in order"])
+def in_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """A server that is taken for OpenSSH gets the close with the last write."""
+    if request.param:
+        monkeypatch.setattr(connecting, "IN_ORDER", "SSH-2.0-")
+    return bool(request.param)
+
+
 @contextmanager
 def connected(root: Path, fault: type[Folder], **keys: Any) -> Iterator[tuple[Partner, Session]]:
     with serve(root, fault) as partner:
@@ -48,6 +59,7 @@ def put(session: Session, path: str = "a.part", content: bytes = b"content") -> 
 
 
 @pytest.mark.parametrize("refused", [1, 2, 15, 16, 17, 39, 40])
+@pytest.mark.usefixtures("in_order")
 def test_a_refused_write_is_never_reported_as_delivered(tmp_path: Path, refused: int) -> None:
     class RefusesNth(faults.RefusesOneWrite):
         nth = refused
@@ -124,6 +136,7 @@ def test_a_full_disk_is_transient_and_says_so_as_the_server_does(tmp_path: Path,
         put(session, content=os.urandom(3 * PIECE))
 
 
+@pytest.mark.usefixtures("in_order")
 def test_a_refused_close_is_never_reported_as_delivered(tmp_path: Path) -> None:
     with (
         connected(tmp_path, faults.RefusesClose) as (_, session),
@@ -132,6 +145,7 @@ def test_a_refused_close_is_never_reported_as_delivered(tmp_path: Path) -> None:
         put(session, content=b"")
 
 
+@pytest.mark.usefixtures("in_order")
 def test_after_a_permanent_refusal_the_session_goes_on(tmp_path: Path) -> None:
     class Refuses(faults.RefusesOneWrite):
         code = 3
@@ -146,6 +160,7 @@ def test_after_a_permanent_refusal_the_session_goes_on(tmp_path: Path) -> None:
         assert partner.file("b") == b"next"
 
 
+@pytest.mark.usefixtures("in_order")
 def test_a_size_that_is_wrong_is_told_as_the_server_tells_it(tmp_path: Path) -> None:
     with connected(tmp_path, faults.StatLies) as (_, session):
         put(session)
@@ -264,6 +279,75 @@ def test_a_write_only_mailbox_takes_a_file_and_its_rename(tmp_path: Path) -> Non
             list(session.read("a"))
         assert session.alive
         assert partner.names() == ["a"]
+
+
+class LooksTooEarly(Folder):
+    """The first look at a name sees what was there before the last change, as of a server that does many things at a time."""
+
+    before: dict[bytes, Any]
+
+    def lstat(self, path: bytes) -> Any:
+        early = self.before.pop(path.rpartition(b"/")[2], None)
+        if early == 0:
+            raise faults.Status(2, "not yet")
+        return asyncssh.SFTPAttrs(size=early) if early else super().lstat(path)
+
+
+@pytest.mark.usefixtures("in_order")
+@pytest.mark.parametrize("early", [0, 3])
+def test_a_look_that_overtakes_the_close_is_repeated(tmp_path: Path, early: int) -> None:
+    class Looks(LooksTooEarly):
+        before = {b"a.part": early}  # noqa: RUF012
+
+    with connected(tmp_path, Looks) as (_, session):
+        put(session)
+        stat = session.stat("a.part")
+        assert stat is not None
+        assert stat.size == len(b"content")
+        assert Looks.before == {}
+
+
+def test_a_look_that_overtakes_a_rename_is_repeated(tmp_path: Path) -> None:
+    class Looks(LooksTooEarly):
+        before: dict[bytes, Any] = {}  # noqa: RUF012
+
+    with connected(tmp_path, Looks) as (_, session):
+        put(session)
+        Looks.before[b"a.part"] = 7
+        session.rename("a.part", "a")
+        assert session.stat("a.part") is None
+        assert Looks.before == {}
+
+
+def test_a_close_waits_for_the_writes_where_it_could_overtake_them(
+    tmp_path: Path, in_order: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    send = Stream.send
+
+    def counted(stream: Stream, data: memoryview) -> int:
+        sent.append(len(data))
+        return send(stream, data)
+
+    with connected(tmp_path, Folder) as (_, session):
+        monkeypatch.setattr(Stream, "send", counted)
+        put(session)
+        assert len(sent) == (2 if in_order else 3)
+
+
+def test_a_look_is_not_remembered_beyond_the_next_request(tmp_path: Path) -> None:
+    """What was seen with the close, or the rename, says nothing of later."""
+    with connected(tmp_path, Folder) as (_, session):
+        put(session)
+        session.stat("other")
+        (tmp_path / "a.part").write_bytes(b"grown, and more")
+        stat = session.stat("a.part")
+        assert stat is not None
+        assert stat.size == 15
+        session.rename("a.part", "a")
+        session.stat("a")
+        (tmp_path / "a.part").write_bytes(b"again")
+        assert session.stat("a.part") is not None
 
 
 @pytest.mark.parametrize("code", [5, 8])

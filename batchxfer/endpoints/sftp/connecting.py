@@ -24,6 +24,9 @@ from batchxfer.endpoints.sftp.watchdog import Verdict, Watchdog
 from batchxfer.endpoints.sftp.wire import Wire
 from batchxfer.errors import AlgorithmError, AttemptError, CredentialError, HostKeyError, NotSupported, printable
 
+# The protocol asks every server to do the requests for a file in order; of this one it is known.
+IN_ORDER = "SSH-2.0-OpenSSH"
+
 
 def connect(name: str, options: Options, base: Path, key_types: Sequence[str]) -> tuple[SftpSession, str]:
     """A session that is logged in, and the type of the server's key. `key_types`: those that were right before."""
@@ -145,7 +148,13 @@ class _Connection:
             link=link,
             wire=wire,
             watchdog=self._watchdog,
-            server=Server(key=shown, methods=methods, version=version, extensions=extensions),
+            server=Server(
+                key=shown,
+                methods=methods,
+                version=version,
+                extensions=extensions,
+                in_order=link.transport.remote_version.startswith(IN_ORDER),
+            ),
         )
 
     def _start_sftp(self, link: Link) -> tuple[Wire, int, dict[str, bytes]]:

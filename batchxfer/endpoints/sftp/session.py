@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import stat as modes
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from batchxfer.endpoints.sftp import failures, wire
+from batchxfer.endpoints.sftp.attributes import file_stat
 from batchxfer.endpoints.sftp.failures import Broken, Refused
 from batchxfer.endpoints.sftp.hostkeys import HostKey
 from batchxfer.endpoints.sftp.link import Link
-from batchxfer.endpoints.sftp.transfer import Limits, Upload, ask_limits, download
+from batchxfer.endpoints.sftp.transfer import LIMITS, Limits, Upload, ask_limits, download, hear_limits
 from batchxfer.endpoints.sftp.watchdog import Watchdog
-from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Reader, Wire, string
+from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Wire, raise_refusal, string, unpack
 from batchxfer.errors import (
     AttemptError,
     DeadlineError,
@@ -32,17 +31,26 @@ POSIX_RENAME = "posix-rename@openssh.com"
 _READ, _WRITE, _CREATE, _TRUNCATE, _EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
 # A folder of half a million names; a server that is hostile, or ill, goes on for ever.
 _MOST_REPLIES, _MOST_NAMES_BYTES = 1_000_000, 64 * 1024 * 1024
-_HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 0x01, 0x02, 0x04, 0x08, 0x80000000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """What was learned of the server while connecting."""
+    """What was learned of the server while connecting. `in_order`: it is known to do one request after the other."""
 
     key: HostKey
     methods: tuple[str, ...]
     version: int
     extensions: dict[str, bytes]
+    in_order: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What was seen at a path, and the number of the request that asked."""
+
+    request: int
+    path: str
+    seen: FileStat | None
 
 
 class SftpSession:
@@ -68,6 +76,8 @@ class SftpSession:
         self._server = server
         self._over: str | None = None
         self._limits: Limits | None = None
+        self._limits_request: int | None = None
+        self._looked: _Look | None = None
         self._refuses_exclusive = False
 
     @property
@@ -91,7 +101,8 @@ class SftpSession:
 
     def stat(self, path: str) -> FileStat | None:
         with self._step(f"look at {self._name(path)}"):
-            return self._stat(path)
+            fresh = self._fresh(path)
+            return fresh.seen if fresh else self._stat(path)
 
     def upload(
         self,
@@ -103,18 +114,24 @@ class SftpSession:
         progress: Progress | None = None,
     ) -> int:
         with self._step(f"write {self._name(path)}"):
-            limits = self._limits_of_server()
+            self._ask_limits()
             handle = self._create(path) if exclusive else self._open(path, _WRITE | _CREATE | _TRUNCATE)
-            upload = Upload(self._wire, handle, limits, progress)
+            limits = self._limits_of_server()
+            upload = Upload(self._wire, handle, self._path(path), limits, progress, in_order=self._server.in_order)
             if created is not None:
                 self._announce(created, upload)
-            return upload.send(content)
+            sent = upload.send(content)
+            look = self._hear_look(upload.finish(), path)
+            # Not every server has closed a file when it looks: what is not as it should be is looked at again.
+            self._looked = look if look and look.seen and look.seen.size == sent else None
+            return sent
 
     def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
         with self._step(f"read {self._name(path)}"):
-            limits = self._limits_of_server()
+            self._ask_limits()
             began = time.monotonic()
             handle = self._open(path, _READ)
+            limits = self._limits_of_server()
             try:
                 yield from download(self._wire, handle, offset, limits, time.monotonic() - began)
             finally:
@@ -126,7 +143,7 @@ class SftpSession:
             if self._is_seen(new):
                 raise self._foreign(old, new)
             try:
-                self._wire.command(wire.RENAME, self._path(old), self._path(new))
+                self._move(old, wire.RENAME, self._path(old), self._path(new))
             except Refused as refusal:
                 # OpenSSH reports an existing target as a bare failure, others in their own ways: look again to tell.
                 if self._shows(new) and self._shows(old):
@@ -146,7 +163,7 @@ class SftpSession:
                     f"the server has no {POSIX_RENAME}, so it cannot replace a file atomically",
                     hint="set on_exists = 'fail' in the job's [file]",
                 )
-            self._wire.command(wire.EXTENDED, string(POSIX_RENAME.encode()), self._path(old), self._path(new))
+            self._move(old, wire.EXTENDED, string(POSIX_RENAME.encode()), self._path(old), self._path(new))
 
     def remove(self, path: str) -> None:
         with self._step(f"remove {self._name(path)}"):
@@ -240,10 +257,43 @@ class SftpSession:
     def _path(self, path: str) -> bytes:
         return string(self._full(path).encode("utf-8", "surrogateescape"))
 
+    def _ask_limits(self) -> None:
+        """With the next request, once a session."""
+        if self._limits is None and self._limits_request is None and LIMITS in self._server.extensions:
+            self._limits_request = ask_limits(self._wire)
+
     def _limits_of_server(self) -> Limits:
         if self._limits is None:
-            self._limits = ask_limits(self._wire, self._server.extensions)
+            self._ask_limits()
+            self._limits = hear_limits(self._wire, self._limits_request)
         return self._limits
+
+    def _hear_look(self, request: int, path: str) -> _Look | None:
+        """The reply to a look that was sent behind another request; None where the server does not say."""
+        try:
+            reader = unpack(self._wire.receive(request), wire.ATTRS)
+        except Refused as refusal:
+            if refusal.code in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
+                return _Look(request=request, path=path, seen=None)
+            return None
+        return _Look(request=request, path=path, seen=file_stat(reader))
+
+    def _fresh(self, path: str) -> _Look | None:
+        """The last look, where it was at `path` and nothing was asked since."""
+        look = self._looked
+        return look if look and look.path == path and look.request == self._wire.last_request else None
+
+    def _move(self, old: str, kind: int, *fields: bytes) -> None:
+        """Rename `old`, and look in the same round trip whether it is gone. Raises Refused."""
+        moving = self._wire.send(kind, *fields, more=True)
+        looking = self._wire.send(wire.LSTAT, self._path(old))
+        try:
+            raise_refusal(self._wire.receive(moving), named=True)
+        except Refused:
+            self._wire.forget(looking)
+            raise
+        look = self._hear_look(looking, old)
+        self._looked = look if look and look.seen is None else None
 
     def _open(self, path: str, flags: int) -> bytes:
         return self._wire.get(
@@ -302,7 +352,7 @@ class SftpSession:
             if refusal.code in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
                 return None
             raise
-        return _file_stat(reader)
+        return file_stat(reader)
 
     def _is_seen(self, path: str) -> bool:
         """Whether something is at `path`; a server that lets nobody look shows nothing. One that fails to look is not asked
@@ -345,7 +395,7 @@ class SftpSession:
                     return
                 raise
             for _ in range(reader.u32()):
-                name, _long_name, stat = reader.string(), reader.string(), _file_stat(reader)
+                name, _long_name, stat = reader.string(), reader.string(), file_stat(reader)
                 names += len(name)
                 if name not in (b".", b".."):
                     yield Entry(name=name.decode("utf-8", "surrogateescape"), stat=stat)
@@ -359,29 +409,3 @@ class SftpSession:
         except Refused:
             return None
         return printable(reader.string().decode("utf-8", "surrogateescape")) if reader.u32() else None
-
-
-def _file_stat(reader: Reader) -> FileStat:
-    """The attributes of version 3 (draft-ietf-secsh-filexfer-02, 5). A size that is not told is -1."""
-    flags = reader.u32()
-    size = reader.u64() if flags & _HAS_SIZE else -1
-    if flags & _HAS_OWNER:
-        reader.u64()
-    mode = reader.u32() if flags & _HAS_MODE else None
-    modified = None
-    if flags & _HAS_TIMES:
-        reader.u32()
-        modified = datetime.fromtimestamp(reader.u32(), UTC)
-    if flags & _HAS_MORE:
-        for _ in range(reader.u32()):
-            reader.string(), reader.string()
-    return FileStat(size=size, kind=_kind(mode), modified=modified)
-
-
-def _kind(mode: int | None) -> str:
-    """A server that tells no mode is taken to speak of a file."""
-    if mode is None or modes.S_IFMT(mode) == 0 or modes.S_ISREG(mode):
-        return "file"
-    if modes.S_ISDIR(mode):
-        return "folder"
-    return "link" if modes.S_ISLNK(mode) else "other"

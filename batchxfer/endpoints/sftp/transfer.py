@@ -14,6 +14,7 @@ from batchxfer.endpoints.sftp.wire import (
     DATA,
     EXTENDED,
     EXTENDED_REPLY,
+    LSTAT,
     READ,
     WRITE,
     Wire,
@@ -47,12 +48,17 @@ class Limits:
     far_reads: int = 64
 
 
-def ask_limits(wire: Wire, extensions: dict[str, bytes]) -> Limits:
+def ask_limits(wire: Wire) -> int:
+    """The request for what the server takes; it leaves with the next one."""
+    return wire.send(EXTENDED, string(LIMITS.encode()), more=True)
+
+
+def hear_limits(wire: Wire, request: int | None) -> Limits:
     """What the server takes; every server takes 32 KiB."""
-    if LIMITS not in extensions:
+    if request is None:
         return Limits()
     try:
-        reader = wire.get(EXTENDED_REPLY, EXTENDED, string(LIMITS.encode()))
+        reader = unpack(wire.receive(request), EXTENDED_REPLY)
     except Refused:
         return Limits()
     packet, read, write = reader.u64(), reader.u64(), reader.u64()
@@ -74,42 +80,74 @@ def _limits(packet: int, read: int, write: int) -> Limits:
 
 
 class Upload:
-    """Writes to one open file. `finish` returns only after every reply, and that to the close, said yes."""
+    """Writes to one open file. `finish` returns only after every reply, and that to the close, said yes.
 
-    def __init__(self, wire: Wire, handle: bytes, limits: Limits, progress: Progress | None) -> None:
+    A look at `path` is sent with the close, so that it costs no round trip of its own. A server that is known to do everything
+    `in_order` gets the close with the last write; another might close the file under a write that is still on its way.
+    """
+
+    def __init__(
+        self, wire: Wire, handle: bytes, path: bytes, limits: Limits, progress: Progress | None, *, in_order: bool
+    ) -> None:
         self._wire = wire
         self._handle = handle
+        self._path = path
         self._limits = limits
         self._progress = progress
+        self._in_order = in_order
         self._unanswered: deque[tuple[int, int]] = deque()
+        self._closing: tuple[int, ...] = ()
         self._written = 0
 
     def send(self, content: Readable) -> int:
-        """Write all of `content` and close the file; the number of bytes. Raises Refused with the first refusal."""
+        """Write all of `content`; the number of bytes."""
         try:
             offset = 0
             while data := _read(content, self._limits.write_bytes):
                 self._write(offset, data)
                 offset += len(data)
+        except Exception:
+            self.abandon()
+            raise
+        return offset
+
+    def finish(self) -> int:
+        """Close the file; the request whose reply says what is at the path now. Raises Refused with the first refusal."""
+        try:
+            if not self._in_order:
+                self._drain(0)
+            close = self._wire.send(CLOSE, string(self._handle), more=True)
+            self._closing = (close, self._wire.send(LSTAT, self._path))
             self._drain(0)
         except Exception:
             self.abandon()
             raise
-        self._wire.command(CLOSE, string(self._handle))
-        return offset
+        close, look = self._closing
+        self._closing = (look,)
+        try:
+            raise_refusal(self._wire.receive(close))
+        except Exception:
+            self.abandon()
+            raise
+        return look
 
     def abandon(self) -> None:
         """Close the file after a failure; what the server still says of it does not matter."""
-        for request, _ in self._unanswered:
+        closed = bool(self._closing)
+        for request in (*(request for request, _ in self._unanswered), *self._closing):
             self._wire.forget(request)
         self._unanswered.clear()
+        self._closing = ()
         # The failure that led here is the one that is told.
-        with contextlib.suppress(Exception):
-            self._wire.forget(self._wire.send(CLOSE, string(self._handle)))
+        if not closed:
+            with contextlib.suppress(Exception):
+                self._wire.forget(self._wire.send(CLOSE, string(self._handle)))
 
     def _write(self, offset: int, data: bytes) -> None:
         self._drain(self._limits.writes - 1)
-        request = self._wire.send(WRITE, string(self._handle), struct.pack(">QI", offset, len(data)), data)
+        fields = (string(self._handle), struct.pack(">QI", offset, len(data)), data)
+        # A short one is the last one, mostly.
+        request = self._wire.send(WRITE, *fields, more=len(data) < self._limits.write_bytes)
         self._unanswered.append((request, len(data)))
 
     def _drain(self, allowed: int) -> None:

@@ -77,7 +77,8 @@ class Wire:
         self._channel = channel
         self._watchdog = watchdog
         self._received = memoryview(b"")
-        self._last_request = 0
+        self._unsent: list[bytes] = []
+        self.last_request = 0
         self._expected: dict[int, Reply | None] = {}
         self._forgotten: set[int] = set()
 
@@ -94,16 +95,22 @@ class Wire:
             extensions[name] = reader.string()
         return version, extensions
 
-    def send(self, kind: int, *fields: bytes) -> int:
-        """Send a request and return its number; its reply must be received or forgotten."""
-        self._last_request = (self._last_request + 1) & 0xFFFFFFFF
-        request = self._last_request
+    def send(self, kind: int, *fields: bytes, more: bool = False) -> int:
+        """Send a request and return its number; its reply must be received or forgotten.
+
+        With `more` to come it leaves with the next one, or when a reply is waited for.
+        """
+        self.last_request = request = (self.last_request + 1) & 0xFFFFFFFF
         self._expected[request] = None
-        self._send_packet(b"".join((struct.pack(">IBI", 5 + sum(map(len, fields)), kind, request), *fields)))
+        header = struct.pack(">IBI", 5 + sum(map(len, fields)), kind, request)
+        self._unsent += (header, *fields)
+        if not more:
+            self._flush()
         return request
 
     def receive(self, request: int) -> Reply:
         """The reply to one request, whatever order replies come in."""
+        self._flush()
         while (reply := self._expected[request]) is None:
             self._receive_one()
         del self._expected[request]
@@ -124,6 +131,11 @@ class Wire:
     def get(self, expected: int, kind: int, *fields: bytes) -> Reader:
         """A request whose good answer is a packet of the kind `expected`."""
         return unpack(self.ask(kind, *fields), expected, named=kind in _NAMED)
+
+    def _flush(self) -> None:
+        if self._unsent:
+            packets, self._unsent = b"".join(self._unsent), []
+            self._send_packet(packets)
 
     def _send_packet(self, packet: bytes) -> None:
         view = memoryview(packet)
