@@ -25,6 +25,8 @@ BENCHMARKS: dict[str, Callable[[Stage, int], Table]] = {
     "end-to-end": end_to_end.measure,
     "upload": sftp_alone.upload,
     "download": sftp_alone.download,
+    "far-upload": sftp_alone.far_upload,
+    "far-download": sftp_alone.far_download,
     "small-files": small_files.measure,
     "sqlite": sqlite_source.measure,
     "mariadb": mariadb_source.measure,

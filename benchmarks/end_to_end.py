@@ -53,7 +53,7 @@ def _by_hand(stage: Stage) -> Measured:
 
 def _script(stage: Stage) -> Measured:
     file = stage.folder / "lineitem-script.csv"
-    words = [stage.postgresql, QUERY, file, f"{stage.partner}/script.csv", *stage.login]
+    words = [stage.postgresql, QUERY, file, f"{stage.partner}/script.csv", *stage.login()]
     return _cleaned(stage, run(peer("script", *words)), "script.csv", file)
 
 

@@ -21,6 +21,7 @@ from tests.servers import openssh
 ROWS_OF_SCALE_1 = 6_001_215
 SQLITE_ROWS = 500_000
 GCM = "aes128-gcm@openssh.com"
+FAR_MILLISECONDS = 50
 
 COLUMNS = """
 l_orderkey bigint, l_partkey bigint, l_suppkey bigint, l_linenumber integer,
@@ -87,20 +88,38 @@ class Stage:
         """The folder on the server into which everything is sent."""
         return self._new("partner")
 
-    def sftp(self, *batch: str) -> list[str]:
+    @cached_property
+    def far(self) -> int:
+        """The port of a line to the same server, as if it were FAR_MILLISECONDS away."""
+        command = [sys.executable, "-m", "benchmarks.peers.far_line", self.sshd.host, self.sshd.port, FAR_MILLISECONDS]
+        line = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.exits.callback(line.wait, 10)
+        self.exits.callback(lambda: line.stdin and line.stdin.close())
+        if line.stdout is None:
+            raise AssertionError("no output")
+        with line.stdout:
+            return int(line.stdout.readline())
+
+    def sftp(self, *batch: str, port: int | None = None) -> list[str]:
         """OpenSSH's sftp with the same cipher as everybody, reading its commands from a file."""
         commands = self.folder / "sftp-batch"
         commands.write_text("\n".join(batch) + "\n")
         server = self.sshd
-        options = [f"UserKnownHostsFile={server.folder}/known_hosts", f"Ciphers={GCM}", "IdentitiesOnly=yes"]
-        words = [word for option in options for word in ("-o", option)]
-        where = ["-P", str(server.port), "-i", str(server.private_key), "-b", str(commands)]
+        words = self.ssh_options
+        where = ["-P", str(port or server.port), "-i", str(server.private_key), "-b", str(commands)]
         return [tool("sftp"), "-q", *words, *where, f"{server.user}@{server.host}"]
 
     @property
-    def login(self) -> list[str]:
+    def ssh_options(self) -> list[str]:
+        known = f"{self.sshd.folder}/known_hosts"
+        # The line from afar has another port, and the same key.
+        alias = f"HostKeyAlias=[{self.sshd.host}]:{self.sshd.port}"
+        options = [f"UserKnownHostsFile={known}", alias, f"Ciphers={GCM}", "IdentitiesOnly=yes"]
+        return [word for option in options for word in ("-o", option)]
+
+    def login(self, port: int | None = None) -> list[str]:
         """How the Python peers find the server: host, port, user, key."""
-        return [self.sshd.host, str(self.sshd.port), self.sshd.user, str(self.sshd.private_key)]
+        return [self.sshd.host, str(port or self.sshd.port), self.sshd.user, str(self.sshd.private_key)]
 
     # --- data
 
@@ -134,13 +153,13 @@ class Stage:
         connection.close()
         return path
 
-    @cached_property
-    def block(self) -> Path:
-        """512 MiB that do not compress."""
-        path = self.folder / "block"
-        with path.open("wb") as file:
-            for _ in range(128):
-                file.write(os.urandom(4 << 20))
+    def block(self, mib: int) -> Path:
+        """A file of so many MiB that do not compress."""
+        path = self.folder / f"block-{mib}"
+        if not path.exists():
+            with path.open("wb") as file:
+                for _ in range(mib):
+                    file.write(os.urandom(1 << 20))
         return path
 
     # --- inside

@@ -73,7 +73,8 @@ async def pass_on(
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         way = OnItsWay()
         ways += [depart(source, way, round_trip_seconds / 2), arrive(way, sink)]
-    with contextlib.suppress(OSError):
+    # At the end of this program, too, lines break off.
+    with contextlib.suppress(OSError, asyncio.CancelledError):
         await asyncio.gather(*ways)
 
 

@@ -1,6 +1,7 @@
-"""Every file of a folder over one session of batchxfer's: only written (`plain`), or as a delivery does it (`published`).
+"""Every file of a folder over one session of batchxfer's: only written (`plain`), or as a delivery does it (`published`);
+`shared`: as deliveries do it over the two sessions that an endpoint has, from the pool that workers share.
 
-python -m benchmarks.peers.own_files plain|published FOLDER REMOTE HOST PORT USER KEY HOST_KEY
+python -m benchmarks.peers.own_files plain|published|shared FOLDER REMOTE HOST PORT USER KEY HOST_KEY
 """
 
 from __future__ import annotations
@@ -9,24 +10,35 @@ import hashlib
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 from batchxfer import push
+from batchxfer.connections import Connections
 from batchxfer.model import Artifact, Delivery, DeliveryFile, DeliveryStatus, FileRole, FileStatus
 from batchxfer.ports import Session
 from batchxfer.resolve import Policy
-from benchmarks.peers.own_login import login
+from benchmarks.peers.own_login import endpoint
 
 
 def main(how: str, folder: str, remote: str, *server: str) -> None:
     paths = sorted(Path(folder).iterdir())
-    send = {"plain": plain, "published": published}[how]
+    send = {"plain": plain, "published": published, "shared": published}[how]
     began = time.perf_counter()
-    session = login(*server)
-    for path in paths:
-        send(session, path, f"{remote}/{path.name}".lstrip("/"))
-    session.close()
+    sessions = 2 if how == "shared" else 1
+    with Connections(lambda name: endpoint(*server), lambda name: sessions) as connections:
+
+        def deliver(path: Path) -> None:
+            with connections.session("partner") as session:
+                send(session, path, f"{remote}/{path.name}".lstrip("/"))
+
+        if sessions == 1:
+            for path in paths:
+                deliver(path)
+        else:
+            with ThreadPoolExecutor(sessions) as workers:
+                list(workers.map(deliver, paths))
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 
