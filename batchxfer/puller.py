@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 TAKEN = frozenset({FetchStatus.SEEN, FetchStatus.FETCHED, FetchStatus.LOADED, FetchStatus.DONE})
 ACCEPTED = TAKEN - {FetchStatus.SEEN}
 POLL = timedelta(minutes=5)
+BAD_RECORDS = ".bad.jsonl"
 SLOWER = 50
 """What is missing for so long is looked for after a fiftieth of that time."""
 
@@ -284,6 +285,9 @@ class Puller:
     def _arrival(self, this: _Pull, file: FetchedFile) -> Arrival:
         into = this.definition.file.into
         name = paths.split(file.path)[1]
+        if name.endswith(BAD_RECORDS):
+            # Else another file's bad records could be put in its place.
+            name += ".fetched"
         target = paths.render_taken(paths.parse_taken(into.removeprefix("/"), this.job.name), this.facts, name)
         return Arrival(Path("/", target) if into.startswith("/") else self._project.folder / target, file.file)
 
@@ -385,7 +389,7 @@ class Puller:
             raise HeldError(
                 f"the fetched file of {file.path} is not known", hint="exclude the run, and fetch it by hand"
             )
-        ending = ".bad.jsonl" if run.revision == 1 else f".r{run.revision}.bad.jsonl"
+        ending = BAD_RECORDS if run.revision == 1 else f".r{run.revision}{BAD_RECORDS}"
 
         def opened(table: Sequence[TargetColumn], patient: bool) -> Reading:
             # Arrow is imported where rows are.
