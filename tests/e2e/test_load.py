@@ -150,7 +150,9 @@ def test_a_record_that_is_longer_than_blocks_are_is_loaded_too(place: Place, bef
     place.shop.execute("drop table parts", f"create table parts (id integer primary key, name {text})")
     place.loads('on_bad_record = "quarantine"\n')
     long = '"' + 'a ""b""\n' * 400_000 + '"'
-    place.desk.put("box/a.psv", "id|name\nx|\n" + "".join(f"{i}|{'x' * 1500}\n" for i in range(before)) + f"-1|{long}\n-2|\n")
+    place.desk.put(
+        "box/a.psv", "id|name\nx|\n" + "".join(f"{i}|{'x' * 1500}\n" for i in range(before)) + f"-1|{long}\n-2|\n"
+    )
     (file,) = place.desk.pull()["files"]
     assert (file["rows"], file["bad_rows"]) == (before + 2, 1)
     assert place.shop.execute("select length(name) from parts where id = -1") == [(6 * 400_000,)]
