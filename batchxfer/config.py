@@ -249,9 +249,13 @@ class _Reader:
             if required:
                 self._findings.add(key, f"there is no folder {shown(folder)}", "make it, or name the right one")
             return
-        for path in sorted(place.glob("*.toml")):
-            if path.name.startswith("."):
-                continue
+        try:
+            names = sorted(os.listdir(place))
+        except OSError as exc:
+            hint = "check the path, and that this user may read it"
+            self._findings.add(key, f"the folder {shown(folder)} cannot be read: {exc.strerror}", hint)
+            return
+        for path in (place / name for name in names if name.endswith(".toml") and not name.startswith(".")):
             findings = self._findings.of(_relative(path, self._folder))
             _check_name(path.stem, "", findings)
             yield path, findings

@@ -72,8 +72,9 @@ class Crew:
                 return False
             # A daemon thread: what hangs in a driver must not keep the process from ending.
             thread = threading.Thread(target=self._fly, args=(run, runner), name=f"run-{run.id}", daemon=True)
-            self._flights[run.id] = _Flight(thread, run.job, endpoints)
+            # Begun first: one that cannot be must not keep its job from ever flying again. It ends after `_guard` is free.
             thread.start()
+            self._flights[run.id] = _Flight(thread, run.job, endpoints)
             return True
 
     def ended(self) -> list[Ended]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from batchxfer import paths
 from batchxfer.errors import HeldError, StorageError
-from batchxfer.spool import CHUNK, chunks, storage_errors, sync_folder
+from batchxfer.spool import chunks, storage_errors, sync_folder, unreadable
 
 OVERLAP_BYTES = 256 << 10
 """How much of what is here already is fetched again and compared, before the rest is."""
@@ -167,26 +167,27 @@ def digest_of(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise StorageError(f"cannot read {path}: {exc.strerror}", hint="look at the disk, then try again") from exc
+        raise unreadable(path, exc) from exc
     return digest.hexdigest()
 
 
 def whole(path: Path | None, sha256: str | None) -> Iterator[bytes]:
     """The bytes of a fetched file. Raises HeldError where they are gone, or not those that were fetched; that is known only
     at the end, which must be reached before anything is done with them that cannot be undone."""
-    digest = hashlib.sha256()
+    digest, gone = (
+        hashlib.sha256(),
+        HeldError(f"the fetched file {path} is gone", hint="bring it back from a backup and retry, or exclude the run"),
+    )
+    if path is None:
+        raise gone
     try:
-        if path is None:
-            raise FileNotFoundError
-        with path.open("rb") as file:
-            while piece := file.read(CHUNK):
-                digest.update(piece)
-                yield piece
+        for piece in chunks(path):
+            digest.update(piece)
+            yield piece
+    except FileNotFoundError as exc:
+        raise gone from exc
     except OSError as exc:
-        raise HeldError(
-            f"the fetched file {path} cannot be read: {exc.strerror or 'it is gone'}",
-            hint="bring it back from a backup and retry, or exclude the run",
-        ) from exc
+        raise unreadable(path, exc) from exc
     if digest.hexdigest() != sha256:
         raise HeldError(
             f"the fetched file {path} was changed on this machine: its sha256 is not the recorded {sha256}",

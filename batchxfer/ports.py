@@ -660,5 +660,7 @@ class Ledger(Protocol):
         """What the ledger says of itself, with a check of the whole file where it is one."""
 
 
+PROJECT_ID = "project-id"
+"""The file in the spool that carries the id of the project whose ledger belongs to it."""
 LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=10)

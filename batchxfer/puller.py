@@ -35,6 +35,7 @@ from batchxfer.model import (
 )
 from batchxfer.ports import Clock, Decoder, Ledger, LoadKey, Session, Target
 from batchxfer.settling import Settling
+from batchxfer.shortages import shortages
 from batchxfer.snapshots import PullDefinition
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ class Puller:
         try:
             this = self._prepare(claim, run, job, delivery)
             try:
-                run = self._bring(this, run, attempt, paused=paused)
+                with shortages(f"{this.where}: cannot fetch"):
+                    run = self._bring(this, run, attempt, paused=paused)
             except _Waiting as waiting:
                 return self._wait(this, run, str(waiting), attempt)
             return self._deliver(this, run, attempt)

@@ -29,7 +29,7 @@ from batchxfer.model import Artifact, Delivery, DeliveryFile, Evidence, FileRole
 from batchxfer.paths import temporary_path
 from batchxfer.ports import Progress, Readable, Session
 from batchxfer.resolve import Policy, Seen, Step, resolve
-from batchxfer.spool import VerifyingReader
+from batchxfer.spool import VerifyingReader, unreadable
 
 
 class Recorder(Protocol):
@@ -78,11 +78,13 @@ class Content:
             return
         try:
             file = self.path.open("rb")
-        except OSError as exc:
+        except FileNotFoundError as exc:
             raise HeldError(
-                f"the artifact {self.path} cannot be read: {exc.strerror}",
+                f"the artifact {self.path} is gone",
                 hint="bring the file back from a backup and retry, or rerun to query again",
             ) from exc
+        except OSError as exc:
+            raise unreadable(self.path, exc) from exc
         with file:
             reader = VerifyingReader(file)
             yield reader

@@ -35,6 +35,7 @@ from batchxfer.ports import Clock, Codec, Ledger, Query, Source
 from batchxfer.puller import PullAdapters, Puller
 from batchxfer.resolve import Policy
 from batchxfer.settling import OPEN, Settling, outcome_of
+from batchxfer.shortages import shortages
 from batchxfer.snapshots import Definition
 
 
@@ -141,6 +142,10 @@ class Runner:
     # building
 
     def _ensure_artifact(self, claim: Claim, run: Run, job: Job) -> Run:
+        try:
+            spool.check_there(self._project.spool)
+        except AttemptError as error:
+            return self._settling.stop(claim, run, error)
         if run.artifact is not None and not run.artifact.path.exists():
             if any(file.status is not FileStatus.PENDING for d in run.deliveries for file in d.files):
                 return self._settling.stop(claim, run, self._lost_artifact(run.artifact))
@@ -158,7 +163,8 @@ class Runner:
     def _build(self, claim: Claim, run: Run, job: Job) -> Run:
         attempt = self._ledger.begin_attempt(claim, None)
         try:
-            artifact = self._write_artifact(run, job)
+            with shortages("cannot build the file"):
+                artifact = self._write_artifact(run, job)
         except AttemptError as error:
             self._ledger.end_attempt(claim, attempt.id, outcome_of(error), error.info)
             return self._settling.stop(claim, run, error)
@@ -240,7 +246,8 @@ class Runner:
         # Delivered once and open again: a resend that did not come to its end still has to look.
         again = resend or delivery.delivered_at is not None
         try:
-            evidence = self._try(claim, run, job, delivery, attempt.id, resend=again, paused=paused)
+            with shortages(f"endpoint {delivery.endpoint!r}: cannot send"):
+                evidence = self._try(claim, run, job, delivery, attempt.id, resend=again, paused=paused)
         except AttemptError as error:
             return self._settling.failed(claim, run, job, delivery, attempt.id, error)
         return self._ledger.settle(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from batchxfer.compression import compressor
 from batchxfer.errors import StorageError
 from batchxfer.model import Artifact
+from batchxfer.ports import PROJECT_ID
 
 if TYPE_CHECKING:
     from batchxfer.layout import Encoder
@@ -46,6 +47,26 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(
             f"cannot write {path}: {exc.strerror or exc}. Nothing of it was kept", hint=f"{hint}, then try again"
         ) from exc
+
+
+def unreadable(path: Path, exc: OSError) -> StorageError:
+    """A file of ours that is there and cannot be read just now."""
+    hint = f"look at the disk of {path.parent}, the rights there and the limit of open files; it is tried again"
+    return StorageError(f"cannot read {path}: {exc.strerror or exc}", hint=hint)
+
+
+def check_there(spool: Path) -> None:
+    """Raise StorageError where the spool is away: files must not go into the empty place of a disk that is not mounted, and
+    an artifact that lies on it is not gone."""
+    try:
+        (spool / PROJECT_ID).stat()
+    except FileNotFoundError as exc:
+        raise StorageError(
+            f"the spool {spool} is away: it has no {PROJECT_ID}",
+            hint="mount or restore it, or mend `spool` in config.toml; it is tried again",
+        ) from exc
+    except OSError as exc:
+        raise unreadable(spool / PROJECT_ID, exc) from exc
 
 
 class HashingFile:
@@ -77,7 +98,9 @@ class HashingFile:
     def discard(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
-        self.path.unlink(missing_ok=True)
+        # What cannot be taken away does no harm (prune finds it), and must not hide what went wrong.
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 @contextlib.contextmanager
@@ -123,9 +146,10 @@ def _write(
             _pump(held_back.write, held_back, rows, encoder, progress)
             held_back.finish()
             stream.write(encoder.header_bytes())
-            for piece in chunks(body):
-                stream.write(piece)
-        body.unlink()
+            with storage_errors(body):
+                for piece in chunks(body):
+                    stream.write(piece)
+        held_back.discard()
     else:
         _pump(stream.write, file, rows, encoder, progress)
     stream.close()
@@ -170,7 +194,11 @@ class VerifyingReader:
         self._digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._file.read(size)
+        """Raises StorageError, so that a disk that fails here is not taken for a link that broke."""
+        try:
+            piece = self._file.read(size)
+        except OSError as exc:
+            raise unreadable(Path(self._file.name), exc) from exc
         self._digest.update(piece)
         return piece
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from batchxfer.errors import BatchxferError, OwnershipLost
 from batchxfer.model import Claim
 from batchxfer.ports import RENEW_EVERY, Ledger
+from batchxfer.shortages import shortages
 
 log = logging.getLogger("batchxfer")
 
@@ -34,12 +35,14 @@ class Worker:
             self._claims[claim.token] = claim
         ended = threading.Event()
         heartbeat = threading.Thread(target=self._beat, args=(claim, ended), name=f"heartbeat-{run}", daemon=True)
-        heartbeat.start()
         try:
+            with shortages(f"run {run} cannot be worked on"):
+                heartbeat.start()
             yield claim
         finally:
             ended.set()
-            heartbeat.join()
+            if heartbeat.ident is not None:
+                heartbeat.join()
             with self._guard:
                 ours = self._claims.pop(claim.token, None) is not None
             if ours:

@@ -13,8 +13,9 @@ import typer
 
 from batchxfer.cli import signals
 from batchxfer.cli.output import LostOutput, Output
-from batchxfer.errors import BatchxferError, ErrorInfo, ExitCode, UsageError
+from batchxfer.errors import BatchxferError, ErrorInfo, ExitCode, StorageError, UsageError
 from batchxfer.redaction import redacted
+from batchxfer.shortages import shortage
 
 PROGRAM = "batchxfer"
 COMPLETION_VARIABLE = "_BATCHXFER_COMPLETE"
@@ -95,6 +96,10 @@ def _guarded(arguments: Sequence[str], output: Output, debug: bool) -> int:
         output.error(_usage(error))
         return int(ExitCode.USAGE)
     except Exception as error:
+        if (what := shortage(error)) is not None:
+            hint = "look at this machine and its limits, then run the command again: it goes on where this one was"
+            output.error(StorageError(what, hint=hint))
+            return int(StorageError.exit_code)
         return _unexpected(error, output, debug)
 
 

@@ -10,12 +10,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LedgerError, StorageError
+from batchxfer.shortages import PASSING
 
 RESTORE = "restore the ledger from a backup (docs/ledger.md); nothing was changed"
 _DOCTOR = "nothing was changed; see what else is wrong with: batchxfer doctor"
-_SPACE = "free some space, then run the command again"
+SPACE = "look at the disk (space, errors) and the limit of open files, then run the command again"
 
-_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _ACCESS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
@@ -40,6 +41,14 @@ def translated(where: str) -> Iterator[None]:
         raise LedgerError(f"{where} cannot be used: {first_line(exc)}", hint=_DOCTOR) from exc
 
 
+def refused(exc: OSError, what: str) -> BatchxferError:
+    """The error for a file of ours that this machine does not let us use: `what` says which, and what was to be done."""
+    text = f"{what}: {exc.strerror or exc}"
+    if exc.errno in PASSING:
+        return StorageError(text, hint=SPACE)
+    return LedgerError(text, hint="check the owner and mode of it and of its folder")
+
+
 def first_line(exc: BaseException) -> str:
     """The first line of the error's text, which is what a person can use."""
     return str(exc).strip().partition("\n")[0] or type(exc).__name__
@@ -55,15 +64,16 @@ def _from_sqlite(exc: sqlite3.Error, where: str) -> BatchxferError:
     # The low byte is the primary code, the rest says more: https://sqlite.org/rescode.html
     code = (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF
     text = first_line(exc)
-    if code in _DISK:
-        return StorageError(f"{where} cannot be written: {text}", hint=_SPACE)
+    if code in DISK or code == sqlite3.SQLITE_NOMEM:
+        return StorageError(f"{where} cannot be written: {text}", hint=SPACE)
     if code in _DAMAGE:
         return LedgerError(f"{where} is damaged: {text}", hint=RESTORE)
     if code in _BUSY:
         return DatabaseUnavailable(f"{where} is locked by another process: {text}", hint="try again when it has ended")
     if code in _ACCESS:
         return LedgerError(
-            f"{where} cannot be used: {text}", hint="check the owner and mode of the file and its folder"
+            f"{where} cannot be used: {text}",
+            hint="check the owner and mode of the file and its folder, the space on its disk and the limit of open files",
         )
     return LedgerError(f"{where} cannot be used: {text}", hint=RESTORE)
 

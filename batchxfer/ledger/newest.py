@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from batchxfer.ports import PROJECT_ID
+
 NAME = "newest-event"
 # Always the same length, and well within a page: written at once, over what was there.
 _WIDTH = 100
@@ -55,12 +57,20 @@ class Memory:
             if newest.id <= self._last:
                 return
             with contextlib.suppress(OSError):
-                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = self._open()
                 try:
                     os.pwrite(descriptor, line.encode(), 0)
                     self._last = newest.id
                 finally:
                     os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # Not in the empty place of a spool that is away.
+            os.stat(self._path.with_name(PROJECT_ID))
+            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def forget(self) -> None:
         """Begin anew with a ledger whose numbers are lower."""

@@ -17,8 +17,9 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
-from batchxfer.errors import BusyError, LedgerError
+from batchxfer.errors import BatchxferError, BusyError
 from batchxfer.ids import new_id
+from batchxfer.ledger.faults import refused
 
 _SUFFIX = ".lock"
 
@@ -128,11 +129,8 @@ class OwnerLocks:
             raise ValueError(f"not a name for an owner: {owner!r}")
         return self._folder / (owner + _SUFFIX)
 
-    def _unusable(self, exc: OSError) -> LedgerError:
-        return LedgerError(
-            f"the ledger's locks in {self._folder} cannot be used: {exc.strerror}",
-            hint="check the owner and mode of it",
-        )
+    def _unusable(self, exc: OSError) -> BatchxferError:
+        return refused(exc, f"the ledger's locks in {self._folder} cannot be used")
 
 
 _PATIENCE = 200

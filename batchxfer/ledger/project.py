@@ -11,8 +11,10 @@ import os
 from pathlib import Path
 
 from batchxfer.errors import LedgerError, StorageError
+from batchxfer.ledger.faults import refused
+from batchxfer.ports import PROJECT_ID
 
-NAME = "project-id"
+NAME = PROJECT_ID
 _INTENT = NAME + ".new"
 
 
@@ -75,9 +77,7 @@ def _read(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
-        raise LedgerError(
-            f"spool {path.parent}: cannot read the project id: {exc.strerror}", hint="check its owner and mode"
-        ) from exc
+        raise refused(exc, f"spool {path.parent}: the project id cannot be read") from exc
     return text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -20,8 +21,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-from batchxfer.errors import BatchxferError, BusyError, LedgerError
-from batchxfer.ledger.faults import RESTORE, translated
+from batchxfer.errors import BatchxferError, BusyError, LedgerError, StorageError
+from batchxfer.ledger.faults import DISK, RESTORE, SPACE, refused, translated
 from batchxfer.ledger.owners import OwnerLocks, Presence
 from batchxfer.ledger.store import Store, Transaction
 from batchxfer.ports import Clock
@@ -31,6 +32,7 @@ _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 # A whole check reads the whole file; beyond this size damage is found where it is met.
 _CHECKED_BYTES = 64 * 1024 * 1024
+_REFUSAL = re.compile(r"error code=(\d+)")
 _READING = "batchxfer_reading"
 _HASTY = "batchxfer_hasty"
 
@@ -157,9 +159,7 @@ class SqliteStore(Store):
                     start = file.read(_HEADER_BYTES)
                     size = os.fstat(file.fileno()).st_size
             except OSError as exc:
-                raise LedgerError(
-                    f"{self.where} cannot be read: {exc.strerror}", hint="check its owner and mode"
-                ) from exc
+                raise refused(exc, f"{self.where} cannot be read") from exc
             if start and not start.startswith(_MAGIC):
                 raise LedgerError(f"{self.where} is not a SQLite database", hint=RESTORE)
             self._check_end(start, size)
@@ -176,8 +176,13 @@ class SqliteStore(Store):
     def _check_pages(self) -> None:
         with contextlib.closing(_connect(self.path)) as connection:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if answer != ("ok",):
-            raise LedgerError(f"{self.where} is damaged: {str(answer[0]).strip().splitlines()[-1]}", hint=RESTORE)
+        if answer == ("ok",):
+            return
+        found = str(answer[0]).strip().splitlines()[-1]
+        # A page that the disk did not give just now is not a wrong one: no reason to put a backup in its place.
+        if (refusal := _REFUSAL.search(found)) and int(refusal[1]) & 0xFF in DISK:
+            raise StorageError(f"{self.where} cannot be read: {found}", hint=SPACE)
+        raise LedgerError(f"{self.where} is damaged: {found}", hint=RESTORE)
 
     def _check_identity(self) -> None:
         # SQLite would go on writing to a file that was removed or replaced, and all of it would be lost.
@@ -192,9 +197,7 @@ def make_file(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as exc:
-        raise LedgerError(
-            f"ledger {path} cannot be made: {exc.strerror}", hint="check the owner and mode of its folder"
-        ) from exc
+        raise refused(exc, f"ledger {path} cannot be made") from exc
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -92,11 +92,11 @@ class Zygote:
     process: subprocess.Popen[bytes]
     begun: list[int] = field(default_factory=list)
 
-    def begin(self, words: list[str], log: Path) -> int:
-        """The id of the process that carries out `batchxfer WORDS`."""
+    def begin(self, words: list[str], log: Path, **more: str) -> int:
+        """The id of the process that carries out `batchxfer WORDS`; `more` as tests.e2e.zygote says."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"words": words, "log": str(log)}).encode() + b"\n")
+        self.process.stdin.write(json.dumps({"words": words, "log": str(log), **more}).encode() + b"\n")
         self.process.stdin.flush()
         self.begun.append(int(self.process.stdout.readline()))
         return self.begun[-1]

@@ -1,10 +1,12 @@
 """Begins commands from a process that has everything imported already, so that a test can begin, and kill, many.
 
 Speaks lines of JSON: in `{"words": […], "log": PATH}`, out the process's id. The command is the installed one in all else.
+With a `"gate"`, a named pipe, the command waits until somebody has written to it, and may be traced.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -28,6 +30,7 @@ def import_all() -> None:
     import psycopg  # noqa: F401
 
     import batchxfer.cli.app
+    import batchxfer.cli.run
     import batchxfer.codec.delimited
     import batchxfer.databases.sqlalchemy
     import batchxfer.endpoints.local
@@ -38,6 +41,14 @@ def import_all() -> None:
     import batchxfer.wiring  # noqa: F401
 
 
+def wait_at(gate: str) -> None:
+    """Let any process trace this one (PR_SET_PTRACER_ANY), and wait."""
+    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)
+    reading = os.open(gate, os.O_RDONLY)
+    os.read(reading, 1)
+    os.close(reading)
+
+
 def be_the_command(order: dict[str, object]) -> None:
     from batchxfer.cli.process import run
 
@@ -46,6 +57,8 @@ def be_the_command(order: dict[str, object]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    if "gate" in order:
+        wait_at(str(order["gate"]))
     words = order["words"]
     assert isinstance(words, list)
     os._exit(run(words))

@@ -84,6 +84,18 @@ class OpenSSH:
         """`type base64` of a host key, as known_hosts has it."""
         return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
 
+    def endpoint(self, root: Path) -> str:
+        """The keys of an endpoint of config.toml whose files go below `root`."""
+        return f"""
+protocol = "sftp"
+host = "{self.host}"
+port = {self.port}
+user = "{self.user}"
+private_key = "{self.private_key}"
+host_key = ["{self.host_key()}"]
+root = "{root}"
+"""
+
     def allow(self, key: Path) -> None:
         public = key.with_name(key.name + ".pub").read_text()
         with (self.folder / "authorized_keys").open("a") as file:

@@ -60,7 +60,11 @@ FLOORS = (
         together=True,
         reason="a decision is a value that follows from values, so that a test needs no world",
     ),
-    Floor(name="world", modules="credentials ids", reason="what the work and the adapters both need of the world"),
+    Floor(
+        name="world",
+        modules="credentials ids shortages",
+        reason="what the work and the adapters both need of the world",
+    ),
     Floor(
         name="adapters",
         modules="databases codec endpoints ledger",
