@@ -16,7 +16,6 @@ import pytest
 
 from tests.e2e.command import Project, make_project
 from tests.processes import in_child
-from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
 
 POINTS = 8
 RUN = ("run", "daily", "--slot", "2026-11-20T05:00:00Z")
@@ -91,32 +90,16 @@ def assert_whole_and_in_order(files: dict[str, bytes]) -> None:
 Place = Callable[[str], Project]
 
 
-@pytest.fixture(params=["openssh", "local"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Makes projects that send to an SFTP server, or into a folder."""
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Makes projects that send into a folder; tests/faults/test_machine_kills.py sends to a server."""
 
     def make(name: str) -> Project:
-        folder = tmp_path / name
-        keys = 'protocol = "local"\nroot = "out"\n'
-        if request.param == "openssh":
-            keys = to_openssh(request.getfixturevalue("openssh"), folder / "out")
-        project = make_project(folder, config=CONFIG + keys)
+        project = make_project(tmp_path / name, config=CONFIG + 'protocol = "local"\nroot = "out"\n')
         project.job("daily", JOB)
         return project
 
     return make
-
-
-def to_openssh(server: OpenSSH, root: Path) -> str:
-    return f"""
-        protocol = "sftp"
-        host = "{server.host}"
-        port = {server.port}
-        user = "{server.user}"
-        private_key = "{server.private_key}"
-        host_key = ["{server.host_key()}"]
-        root = "{root}"
-    """
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
