@@ -32,7 +32,13 @@ class Link:
     def __init__(self, sock: socket.socket | None, seconds: float) -> None:
         self.expired = False
         self._socket = sock
+        self._seconds = seconds
         self._timer = self._after(seconds, self._expire)
+
+    def begin_anew(self) -> None:
+        """Count from now: another statement begins."""
+        self._timer.cancel()
+        self._timer = self._after(self._seconds, self._expire)
 
     def end(self) -> None:
         """Every call that waits for the server fails now. From any thread; after `close` it does nothing."""
@@ -92,6 +98,11 @@ def find(marked: int, before: set[tuple[int, int]]) -> socket.socket | None:
         if sock is not chosen:
             sock.close()
     return chosen
+
+
+def of(fd: int) -> socket.socket:
+    """A duplicate of the socket that a driver shows."""
+    return socket.socket(fileno=os.dup(fd))
 
 
 def _duplicate(fd: int, inode: int) -> socket.socket | None:

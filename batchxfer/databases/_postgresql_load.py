@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from batchxfer.databases._loads import TABLE, creation
 from batchxfer.databases._postgresql_copy import texts
 from batchxfer.databases._postgresql_errors import not_loaded, refused
+from batchxfer.databases._postgresql_link import Link, of
 from batchxfer.databases._postgresql_session import address, settings
 from batchxfer.databases._postgresql_tables import columns, named
 from batchxfer.errors import DatabaseUnavailable, LoadError
@@ -41,8 +42,9 @@ class Target:
 
     @contextmanager
     def begin(self) -> Iterator[Loading]:
-        with closing(self._connect()) as connection:
-            loading = Loading(self.name, connection)
+        connection, link = self._connect()
+        with closing(link), closing(connection):
+            loading = Loading(self.name, connection, link)
             loading.make_table()
             try:
                 yield loading
@@ -50,18 +52,21 @@ class Target:
                 with suppress(psycopg.Error):
                     connection.rollback()
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> tuple[psycopg.Connection[Any], Link]:
         where = address(self.name, self.options, url=self._url, password=self._password)
         try:
             connection = psycopg.connect(where)
         except psycopg.Error as exc:
             raise refused(self.name, exc) from exc
+        limit = self.options.statement_timeout + self.options.connect_timeout
+        link = Link(of(connection.fileno()), limit.total_seconds())
         try:
             self._settle(connection)
         except psycopg.Error as exc:
+            link.close()
             connection.close()
             raise not_loaded(self.name, exc) from exc
-        return connection
+        return connection, link
 
     def _settle(self, connection: psycopg.Connection[Any]) -> None:
         wanted = settings(self.options, read_only=False)
@@ -75,9 +80,10 @@ class Target:
 class Loading:
     """One transaction, as ports.Loading says."""
 
-    def __init__(self, name: str, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, name: str, connection: psycopg.Connection[Any], link: Link) -> None:
         self._name = name
         self._connection = connection
+        self._link = link
 
     def make_table(self) -> None:
         """In a transaction of its own: two who make it at once would disturb each other's load."""
@@ -146,6 +152,7 @@ class Loading:
     def record(self, key: LoadKey, counts: LoadCounts) -> None:
         statement = f"insert into {TABLE} (project, file, revision, good_rows, bad_rows) values (%s, %s, %s, %s, %s)"  # noqa: S608
         values = (key.project, key.file, key.revision, counts.rows, counts.bad_rows)
+        self._link.begin_anew()
         try:
             self._connection.execute(statement.encode(), values)
         except psycopg.errors.UniqueViolation as exc:
@@ -211,7 +218,8 @@ class Loading:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """The driver's errors in the project's words."""
+        """The driver's errors in the project's words; a server that falls silent is left."""
+        self._link.begin_anew()
         try:
             yield
         except psycopg.Error as exc:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pyarrow as pa
 import pytest
 
+from batchxfer.errors import DatabaseUnavailable
 from tests.databases import Database, Mariadb, Postgresql
 from tests.e2e.command import CONFIG, Project, Said, make_project
 from tests.servers.rows import FIN, FREEZE, RST, RowLine, rows_from
@@ -146,6 +149,23 @@ def test_a_database_that_stops_answering_is_ended(shop: Shop, rows: int) -> None
     shop.reach()
     assert shop.retry(said).code == 0
     assert shop.project.delivered() == {"20261120.psv": EXPECTED}
+
+
+@pytest.mark.parametrize("shop", ["postgresql", "mariadb"], indirect=True)
+def test_a_database_that_stops_answering_while_a_file_is_loaded_is_ended(shop: Shop) -> None:
+    shop.database.execute("create table t (i bigint)")
+    with rows_from(socket_of(shop.database)) as line:
+        shop.reach(line)
+        options = {"statement_timeout": timedelta(seconds=1), "connect_timeout": timedelta(seconds=1)}
+        target = shop.database.target(url=shop.project.environment["SHOP"], **options)
+        started = time.monotonic()
+        with pytest.raises(DatabaseUnavailable), target.begin() as loading:  # noqa: PT012
+            columns = loading.columns("t")
+            line.freeze()
+            loading.append("t", columns, [pa.record_batch({"i": pa.array([1, 2])})])
+        assert time.monotonic() - started < SOON
+    assert shop.database.execute("select count(*) from t") == [(0,)]
+    assert ours() == []
 
 
 # What a server says while the query runs: whether trying again may help.

@@ -37,6 +37,10 @@ class RowLine:
         """How many ends of connections are open."""
         return len(self._open)
 
+    def freeze(self) -> None:
+        """Take what comes from now on, and pass nothing."""
+        self.frozen = True
+
     def close(self) -> None:
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -69,9 +73,10 @@ class RowLine:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while not self.frozen and (data := await reader.read(65536)):
-                writer.write(data)
-                await writer.drain()
+            while data := await reader.read(65536):
+                if not self.frozen:
+                    writer.write(data)
+                    await writer.drain()
         if not self.frozen:
             writer.close()
 
