@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from datetime import time as clock_time
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from batchxfer import sql
 from batchxfer.databases._backend import MEND, Backend, Opened, original
-from batchxfer.databases._canonical import Reader, digits_reader, reader_of
+from batchxfer.databases._canonical import FIRST_ROWS, Reader, digits_reader, growing, reader_of
+from batchxfer.databases._sqlite_json import Lines, is_exact
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, PermanentError, QueryError, UnwritableValue
 from batchxfer.model import ColumnType, ParameterValue, TypeName
 
@@ -43,7 +46,9 @@ _MOST_TERMS = 100
 
 class SqliteBackend(Backend):
     dialect = sql.SQLITE
+    fetches_ahead = True
     _ends = 0.0
+    _together = False
 
     def make_engine(self) -> sa.Engine:
         return sa.create_engine("sqlite://", poolclass=sa.NullPool, creator=self._open)
@@ -73,6 +78,10 @@ class SqliteBackend(Backend):
         driver.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
         driver.execute("BEGIN")
 
+    def interrupt(self, connection: sa.Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        driver.interrupt()
+
     def cancel(self, connection: sa.Connection, cursor: Any) -> None:
         cursor.close()
 
@@ -90,12 +99,24 @@ class SqliteBackend(Backend):
         return plain
 
     def readers(self, opened: Opened) -> list[Reader]:
-        classes = _classes_seen(opened) if opened.complete or not _is_query(opened) else _classes_scanned(opened)
+        scanned = not opened.complete and _is_query(opened)
+        classes = _classes_scanned(opened) if scanned else _classes_seen(opened)
+        # A mix may have values that JSON has not, and its error names the first of them.
+        self._together = scanned and all(len(found) <= 1 or found == _NUMBERS for found in classes)
         declared = _declared_types(opened) if not all(classes) else [TypeName.TEXT] * len(classes)
         return [
             _reader(name, found, first, empty)
             for name, found, first, empty in zip(opened.names, classes, _first_classes(opened), declared, strict=True)
         ]
+
+    def batches(self, opened: Opened, readers: Sequence[Reader]) -> Iterator[pa.RecordBatch]:
+        if not self._together:
+            return super().batches(opened, readers)
+        lines = Lines(_driver(opened), _as_table(opened), opened.arguments, readers)
+        if not lines.worthwhile or not is_exact(_driver(opened)):
+            return super().batches(opened, readers)
+        # From the first row again: what was fetched was only looked at.
+        return _all_of(lines)
 
     # errors
 
@@ -158,13 +179,24 @@ def _first_classes(opened: Opened) -> list[str | None]:
 def _classes_scanned(opened: Opened) -> list[frozenset[str]]:
     """The classes of all rows, by one more pass, or by two where they are not those of the first rows."""
     first = _classes_seen(opened)
-    if all(len(classes) == 1 for classes in first) and not _differ(opened, [min(classes) for classes in first]):
-        return first
+    if all(len(classes) == 1 for classes in first):
+        only = [min(classes) for classes in first]
+        if _are_all(opened, only) or not _differ(opened, only):
+            return first
     # The least and the greatest name tell all that matters.
     ends = [f"{end}(nullif(typeof({column}), 'null'))" for column in _names(opened) for end in ("min", "max")]
     row = _over_all(opened, ", ".join(ends))
     pairs = zip(row[0::2], row[1::2], strict=True)
     return [frozenset(name for name in pair if name is not None) for pair in pairs]
+
+
+def _are_all(opened: Opened, classes: list[str]) -> bool:
+    """Whether every value is of its column's class, none NULL: a third of the work of looking for all classes."""
+    same = [f"typeof({column}) = '{one}'" for column, one in zip(_names(opened), classes, strict=True)]
+    # SQLite's expressions have a greatest depth.
+    groups = [" AND ".join(same[start : start + _MOST_TERMS]) for start in range(0, len(same), _MOST_TERMS)]
+    text = f"{_as_table(opened)} SELECT 1 FROM q WHERE NOT ({') OR NOT ('.join(groups)}) LIMIT 1"  # noqa: S608
+    return _driver(opened).execute(text, opened.arguments).fetchone() is None
 
 
 def _differ(opened: Opened, classes: list[str]) -> bool:
@@ -184,9 +216,17 @@ def _names(opened: Opened) -> list[str]:
 
 def _over_all(opened: Opened, aggregates: str) -> tuple[Any, ...]:
     """What the aggregates give over all rows of the query, whose columns are named as _names says."""
-    text = f"WITH q({', '.join(_names(opened))}) AS (\n{opened.text}\n) SELECT {aggregates} FROM q"  # noqa: S608
+    text = f"{_as_table(opened)} SELECT {aggregates} FROM q"  # noqa: S608 - it has already run by itself
     row: tuple[Any, ...] = _driver(opened).execute(text, opened.arguments).fetchone()
     return row
+
+
+def _all_of(lines: Lines) -> Iterator[pa.RecordBatch]:
+    yield from growing(lines.more(FIRST_ROWS, 1), lines.more)
+
+
+def _as_table(opened: Opened) -> str:
+    return f"WITH q({', '.join(_names(opened))}) AS (\n{opened.text}\n)"
 
 
 def _declared_types(opened: Opened) -> list[TypeName]:

@@ -122,7 +122,7 @@ BANS = (
     Ban(names=["holidays"], allowed=["calendars"], reason="one reading of calendars"),
     Ban(
         names=["sqlite3"],
-        allowed=["ledger", "demo", "starter", "databases._sqlite"],
+        allowed=["ledger", "demo", "starter", "databases._sqlite", "databases._sqlite_json"],
         reason="a job's SQLite is read through SQLAlchemy, as any database",
     ),
     Ban(
