@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batchxfer.errors import BatchxferError, ExitCode, Problem
 from batchxfer.facts import Claimed, KnownFile, LedgerFacts
-from batchxfer.model import Notice
+from batchxfer.model import Notice, OpenRun
 
 MEBI = 1 << 20
 FULL_BYTES = 64 * MEBI
@@ -22,6 +22,7 @@ LOW_SHARE = 0.05
 LOW_INODES_SHARE = 0.01
 APART = timedelta(seconds=5)
 FAR_APART = timedelta(minutes=1)
+LONG = timedelta(days=1)
 UNTOLD_AFTER = timedelta(minutes=10)
 OLD_ZONES_YEARS = 2
 NETWORK_FILE_SYSTEMS = frozenset("9p afs ceph cifs fuse.sshfs glusterfs lustre nfs nfs4 smb3 smbfs".split())  # noqa: SIM905
@@ -190,6 +191,21 @@ def _abandoned(claims: Sequence[Claimed]) -> Iterator[Finding]:
             why="they wait for somebody to take them over",
             safe="whoever does looks at both names first, and sends nothing twice",
             hint="`serve` does by itself; else: batchxfer run --due",
+        )
+
+
+def of_open_runs(runs: Sequence[OpenRun], now: datetime) -> Iterator[Finding]:
+    """Those that nobody has settled for long."""
+    old = sorted((run for run in runs if now - run.slot > LONG), key=lambda run: run.slot)
+    if old:
+        named = [f"{run.job} {run.id} ({run.status}, due {run.slot.isoformat()})" for run in old[:_MOST_NAMED]]
+        yield Finding(
+            name="undelivered",
+            where="runs",
+            what=f"{_many(old, 'run')} of more than {LONG.days} day not settled: {', '.join(named)}",
+            why="each is a file that a partner does not have, or that is not loaded",
+            safe="what was built for them is kept in the spool",
+            hint="batchxfer status says why; then retry, accept or exclude: batchxfer show RUN",
         )
 
 

@@ -41,6 +41,7 @@ def of_ledger(project: Project, ledger: Ledger, clock: Clock, *, deep: bool) -> 
     rules = [rule.on for rule in project.config.notify]
     findings = [
         *diagnosis.of_ledger(facts, clock.now()),
+        *diagnosis.of_open_runs(ledger.open_runs(), facts.now),
         *diagnosis.of_notices(ledger.notices(), rules, facts.now),
         *diagnosis.of_artifacts([_on_disk(file, deep) for file in facts.files]),
         *_leftovers(project, facts, clock.now()),

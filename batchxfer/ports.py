@@ -647,8 +647,8 @@ class Ledger(Protocol):
 
     def restored(self) -> Restored | None:
         """Whether the ledger was put back from a backup, as what the spool remembers tells; None where it is whole. Once
-        found out it lasts until `end_restored`, with a `held` notice (subject: `ledger`). A ledger that is swapped under a
-        process is found out within seconds."""
+        found out it lasts until `end_restored`, with a `held` notice (subject: `ledger`). Also of a ledger that is swapped
+        under a process."""
 
     def declare_restored(self, why: str) -> Restored:
         """A person says so: the spool came back with the ledger, and remembers nothing else."""

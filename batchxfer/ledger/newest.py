@@ -48,19 +48,33 @@ class Memory:
     def __init__(self, spool: Path) -> None:
         self._path = spool / NAME
         self._guard = threading.Lock()
-        self._last = 0
+        self._known: NewestEvent | None = None
+        self._was_read = False
+
+    @property
+    def known(self) -> NewestEvent | None:
+        """What is remembered, as far as this process knows."""
+        with self._guard:
+            if self._was_read:
+                return self._known
+        return self.read_again()
+
+    def read_again(self) -> NewestEvent | None:
+        with self._guard:
+            self._known, self._was_read = read(self._path.parent), True
+            return self._known
 
     def remember(self, newest: NewestEvent) -> None:
         text = f"{newest.id} {newest.at.isoformat(timespec='microseconds')}"
         line = f"{text} {_check(text)}".ljust(_WIDTH - 1) + "\n"
         with self._guard:
-            if newest.id <= self._last:
+            if self._known is not None and newest.id <= self._known.id:
                 return
             with contextlib.suppress(OSError):
                 descriptor = self._open()
                 try:
                     os.pwrite(descriptor, line.encode(), 0)
-                    self._last = newest.id
+                    self._known, self._was_read = newest, True
                 finally:
                     os.close(descriptor)
 
@@ -75,7 +89,7 @@ class Memory:
     def forget(self) -> None:
         """Begin anew with a ledger whose numbers are lower."""
         with self._guard:
-            self._last = 0
+            self._known, self._was_read = None, True
 
 
 def _check(text: str) -> str:

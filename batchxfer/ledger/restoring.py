@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +18,6 @@ from batchxfer.model import NoticeKind
 
 KEY = "restored"
 SUBJECT = "ledger"
-LOOK_SECONDS = 10.0
 _DECLARED = " declared"
 
 _STATE = select(meta.c.value).where(meta.c.key == KEY)
@@ -31,26 +29,21 @@ class Restoring(Planning):
     def __init__(self, store: Store, project: str) -> None:
         super().__init__(store, project)
         self._looking = threading.Lock()
-        self._whole_until = 0.0
 
     def restored(self) -> Restored | None:
         with self._looking:
-            if time.monotonic() < self._whole_until:
-                return None
             # What the spool remembers was committed before it was written: read it first.
             remembered = newest.read(self._store.spool)
             with self._store.read() as tx:
                 found, forgotten = restored_in(tx), has_forgotten(tx, remembered)
             if found is None and forgotten:
                 found = self._begin("the spool remembers an event that the ledger does not have", declared=False)
-            self._whole_until = time.monotonic() + LOOK_SECONDS if found is None else 0.0
             return found
 
     def declare_restored(self, why: str) -> Restored:
         if not why:
             raise UsageError("a ledger is said to be restored for a reason")
         with self._looking:
-            self._whole_until = 0.0
             return self._begin(why, declared=True)
 
     def end_restored(self) -> None:

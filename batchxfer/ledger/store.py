@@ -9,13 +9,17 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from batchxfer.ledger.faults import translated
 from batchxfer.ledger.newest import Memory, NewestEvent
 from batchxfer.ledger.schema import events
 
-_NEWEST = select(events.c.id, events.c.at).order_by(events.c.id.desc()).limit(1)
+_NEWEST = (
+    select(events.c.id, events.c.at)
+    .where((events.c.id == select(func.max(events.c.id)).scalar_subquery()) | (events.c.id == bindparam("known")))
+    .order_by(events.c.id.desc())
+)
 
 
 class Transaction:
@@ -34,9 +38,18 @@ class Transaction:
         return self._store.clock(self.connection)
 
     def newest_event(self) -> NewestEvent | None:
-        """What the spool is to remember once this is committed."""
-        row = self.connection.execute(_NEWEST).one_or_none() if self.is_milestone else None
-        return None if row is None else NewestEvent(row.id, row.at)
+        """What the spool is to remember once this is committed; None also where the ledger has lost what it remembers."""
+        if not self.is_milestone:
+            return None
+        found = self._with_newest(self._store.memory.known)
+        # Another process may have begun the memory anew.
+        return found if found is not None else self._with_newest(self._store.memory.read_again())
+
+    def _with_newest(self, known: NewestEvent | None) -> NewestEvent | None:
+        """The newest event, where the ledger has `known` too."""
+        rows = self.connection.execute(_NEWEST, {"known": known.id if known is not None else -1}).all()
+        found = [NewestEvent(row.id, row.at) for row in rows]
+        return found[0] if found and (known is None or known in found) else None
 
 
 class Store(ABC):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
 from batchxfer.errors import UsageError
 from batchxfer.ledger import newest
-from batchxfer.ledger.restoring import LOOK_SECONDS
 from batchxfer.model import DeliveryStatus, Evidence, FetchStatus, NoticeKind, SeenFile
 from batchxfer.ports import Ledger
 from tests.ledgers import NOW, SLOT, SNAPSHOT, Place, Walk, planned
@@ -92,6 +90,24 @@ def test_once_it_is_reconciled_it_is_whole_for_everybody(place: Place, ledger: L
     assert place.open().restored() is None
 
 
+def test_a_process_that_lived_through_it_remembers_again_once_another_has_reconciled(
+    place: Place, ledger: Ledger
+) -> None:
+    delivered(place, ledger)
+    known = newest_event(place)
+    delivered(place, ledger, day=1)
+    forget(place, known)
+    place.clock.sleep(1)
+    other = place.open()
+    assert other.restored() is not None
+    other.end_restored()
+    delivered(place, ledger, day=2)
+    remembered = newest.read(place.spool)
+    assert remembered is not None
+    assert remembered.id == newest_event(place) - 1  # the newest is that it was let go
+    assert ledger.restored() is None
+
+
 def test_put_back_a_second_time_it_is_known_again(place: Place, ledger: Ledger) -> None:
     delivered(place, ledger)
     known = newest_event(place)
@@ -131,17 +147,25 @@ def test_a_torn_memory_is_none(place: Place, ledger: Ledger, content: bytes) -> 
     assert place.open().restored() is None
 
 
-def test_a_process_that_knows_it_to_be_whole_looks_again_after_a_while(
-    place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ledger_that_is_swapped_under_a_process_is_found_out_at_once(place: Place, ledger: Ledger) -> None:
     delivered(place, ledger)
     known = newest_event(place)
     delivered(place, ledger, day=1)
     assert ledger.restored() is None
     forget(place, known)
-    assert ledger.restored() is None
-    monkeypatch.setattr("batchxfer.ledger.restoring.time.monotonic", lambda: monotonic() + LOOK_SECONDS)
     assert ledger.restored() is not None
+
+
+def test_what_a_process_does_after_that_does_not_hide_it(place: Place, ledger: Ledger) -> None:
+    delivered(place, ledger)
+    known = newest_event(place)
+    delivered(place, ledger, day=1)
+    forget(place, known)
+    place.clock.sleep(1)
+    for day in range(2, 5):
+        delivered(place, ledger, day=day)
+    assert ledger.restored() is not None
+    assert place.open().restored() is not None
 
 
 def test_a_fetched_file_is_remembered_before_its_run_ends(place: Place, ledger: Ledger) -> None:

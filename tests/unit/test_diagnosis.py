@@ -12,7 +12,7 @@ from batchxfer import diagnosis
 from batchxfer.diagnosis import Disk, Finding, Level, OnDisk
 from batchxfer.errors import ExitCode, Problem
 from batchxfer.facts import Claimed, KnownFile, LedgerFacts, Restored
-from batchxfer.model import Notice, NoticeKind
+from batchxfer.model import Notice, NoticeKind, OpenRun, RunStatus
 
 NOW = datetime(2026, 11, 25, 3, tzinfo=UTC)
 LEDGER = LedgerFacts(where="ledger var/ledger.db", version="0003", project="P", now=NOW, runs=1, newest_event=NOW)
@@ -123,6 +123,14 @@ def test_a_sqlite_ledger_on_a_network_folder() -> None:
 )
 def test_the_time_zone_database(version: str | None, found: list[str]) -> None:
     assert [finding.name for finding in diagnosis.of_zones(version, NOW)] == found
+
+
+def test_runs_that_nobody_has_settled_for_long() -> None:
+    run = OpenRun(id="01R", job="daily", slot=NOW - timedelta(days=2), status=RunStatus.HELD)
+    (finding,) = diagnosis.of_open_runs([run, replace(run, id="01S", slot=NOW)], NOW)
+    assert (finding.name, finding.level) == ("undelivered", Level.WARNING)
+    assert "1 run of more than 1 day not settled: daily 01R (held, due 2026-11-23T03:00:00+00:00)" in finding.what
+    assert list(diagnosis.of_open_runs([replace(run, slot=NOW)], NOW)) == []
 
 
 def test_notices_that_a_command_should_have_been_told_of() -> None:
