@@ -159,8 +159,8 @@ class Operations:
             self._runner.check_environment(delivery.endpoint)
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
-            if run.status is RunStatus.SKIPPED:
-                self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED}))
+            excluded = set() if run.status is RunStatus.SKIPPED else {DeliveryStatus.EXCLUDED}
+            self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED, *excluded}))
             self._runner.execute(claim, self._ledger.find_run(run.id), resend=True)
         return self._ledger.find_run(run.id)
 

@@ -215,7 +215,7 @@ class Publisher:
             )
         return HeldError(
             f"{place}: this server lets nobody look, so it is not known whether the last rename happened",
-            hint="ask the partner: if it arrived, accept; if not, exclude and rerun",
+            hint="ask the partner: if it arrived, accept; if not, resend",
         )
 
     def _compare(self, how: str) -> Proof:
@@ -243,7 +243,7 @@ class Publisher:
     # sending
 
     def _send(self, progress: Progress | None, *, over: bool) -> Proof:
-        if self._file.status is FileStatus.SENDING and self._file.temp_path is not None:
+        if self._file.status in (FileStatus.SENDING, FileStatus.PUBLISHING) and self._file.temp_path is not None:
             self._forget(self._file.temp_path)
         if self._agreement.policy.direct:
             return self._send_directly(progress, over=over)

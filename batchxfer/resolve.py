@@ -49,16 +49,21 @@ class Policy:
 def resolve(
     intent: FileStatus, temporary: Seen, final: Seen, policy: Policy, *, created: bool = False, resend: bool = False
 ) -> Step:
-    """The next step. `created`: this run's own exclusive create of the final name is in the ledger."""
+    """The next step. `created`: this run's own exclusive create of the final name is in the ledger; `resend`: a person says
+    that what is not there is to be sent, whatever may have become of it."""
     if intent is FileStatus.PUBLISHED:
         return _again(final) if resend else Step.NOTHING
     if intent is FileStatus.PUBLISHING:
-        return _publishing(temporary, final, policy)
+        step = _publishing(temporary, final, policy)
+        return Step.SEND if resend and step in _GONE else step
     if final is not Seen.THERE or policy.replace:
         return Step.SEND
     if policy.direct and created:
         return Step.SEND_OVER
-    return Step.HOLD_FOREIGN
+    return Step.COMPARE if resend else Step.HOLD_FOREIGN
+
+
+_GONE = frozenset({Step.HOLD_VANISHED, Step.HOLD_UNREADABLE, Step.INFER})
 
 
 def _again(final: Seen) -> Step:

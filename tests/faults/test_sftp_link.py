@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.servers import faults
 from tests.servers.endpoints import PASSWORD_VARIABLE, to_openssh, to_partner
 from tests.servers.line import Line, line_to
 from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
+from tests.servers.packets import DOWN, FLIP, UP, Cut, packets_to
 from tests.servers.partner import PASSWORD, Folder, serve
 
 MIB = 1024 * 1024
@@ -281,6 +282,19 @@ def test_a_line_that_breaks_anywhere_while_connecting_is_a_network_error(
     line.cut_after = int(bytes_to_connect * share)
     with took_less_than(SOON), pytest.raises(NetworkError, match="the connection broke"):
         to_openssh(openssh, tmp_path, port=line.port).connect()
+    assert ours() == []
+
+
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_a_bit_that_is_bent_anywhere_while_connecting_is_an_error_with_words(
+    openssh: OpenSSH, tmp_path: Path, direction: str
+) -> None:
+    """It shows as whatever the cipher or the parser raises."""
+    for nth in range(1, 13):
+        with packets_to(openssh.host, openssh.port, Cut(direction, nth, FLIP)) as line:
+            with suppress(AttemptError):
+                to_openssh(openssh, tmp_path, port=line.port, connect_timeout=_s(2)).connect().close()
+            assert line.fired or nth > 9
     assert ours() == []
 
 

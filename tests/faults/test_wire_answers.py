@@ -183,6 +183,34 @@ def test_a_temporary_file_that_somebody_takes_is_never_delivered(tmp_path: Path,
     assert words[code] in said.run["reason"]
 
 
+@pytest.mark.parametrize("verify", ["size", "reply"])
+def test_what_vanished_or_cannot_be_seen_is_sent_again_by_resend_alone(tmp_path: Path, verify: str) -> None:
+    """The reply to the rename is lost, and the file with it; or nobody may look."""
+
+    class Vanishes(faults.TakesFilesAtOnce if verify == "size" else faults.WriteOnlyMailbox):  # type: ignore[misc]
+        pass
+
+    policy = Policy("vanishing", more=f'verify = "{verify}"')
+    with journeys_to(tmp_path, Vanishes, policy, row_bytes=10) as journeys:
+        journey = journeys.begin()
+        journeys.reach(**HASTY)
+        with Answering([answers.LosesAnswer("rename")]):
+            lost = journey.run()
+        assert lost.code == 3
+        journeys.reach()
+        held = journey.retry(lost)
+        assert held.code == 4
+        assert "resend" in held.run["deliveries"][0]["error"]["hint"]
+        assert journey.retry(held).code == 4
+        for file in journey.place.iterdir():
+            file.unlink()
+    with serve(tmp_path / "partner", Folder) as partner:
+        journeys.keys = keys_for_partner(partner)
+        journeys.reach()
+        again = journeys.project("resend", held.run["run"], "--json")
+        journey.check_delivered(again, "resend")
+
+
 def test_a_file_that_a_partner_takes_at_once_is_delivered(tmp_path: Path) -> None:
     with journeys_to(tmp_path, faults.TakesFilesAtOnce, row_bytes=10) as journeys:
         journey = journeys.begin()

@@ -50,3 +50,11 @@ def test_a_direct_write_goes_on_only_over_its_own_exclusive_create():
 def test_a_resend_looks_first_and_sends_only_what_is_gone():
     assert resolve(PUBLISHED, ABSENT, THERE, PLAIN, resend=True) is Step.COMPARE
     assert resolve(PUBLISHED, ABSENT, ABSENT, PLAIN, resend=True) is Step.SEND
+    assert resolve(PENDING, ABSENT, THERE, PLAIN, resend=True) is Step.COMPARE
+    assert resolve(PUBLISHING, THERE, ABSENT, PLAIN, resend=True) is Step.RENAME
+
+
+def test_a_resend_of_what_vanished_is_a_persons_word_that_it_did_not_arrive():
+    for policy in (PLAIN, Policy(taken_at_once=True)):
+        assert resolve(PUBLISHING, ABSENT, ABSENT, policy, resend=True) is Step.SEND
+    assert resolve(PUBLISHING, UNKNOWN, UNKNOWN, PLAIN, resend=True) is Step.SEND
