@@ -128,7 +128,7 @@ def test_a_daemon_that_is_killed_at_random_finishes_each_slot_exactly_once(
 
 def stop_owing(project: Project) -> None:
     """From now on nothing more comes due: the mark lies ahead of any clock."""
-    with sqlite3.connect(project.folder / "var/ledger.db") as ledger:
+    with sqlite3.connect(project.folder / "var/ledger.db", timeout=60) as ledger:
         ledger.execute("update marks set planned_until = '2099-01-01T00:00:00.000000+00:00'")
     ledger.close()
 
@@ -138,7 +138,7 @@ def settled(project: Project) -> Callable[[], bool]:
 
     def all_delivered() -> bool:
         arrived = "select run from deliveries where status = 'delivered'"
-        with sqlite3.connect(project.folder / "var/ledger.db") as ledger:
+        with sqlite3.connect(project.folder / "var/ledger.db", timeout=60) as ledger:
             (left,) = ledger.execute(f"select count(*) from runs where id not in ({arrived})").fetchone()
         ledger.close()
         return left == 0
