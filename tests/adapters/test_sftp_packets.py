@@ -110,6 +110,31 @@ def test_what_is_sealed_at_once_is_what_paramiko_reads_one_by_one() -> None:
         assert ends.ours.parcels == 3
 
 
+class Older:
+    """AES-GCM of a cryptography that cannot write into a buffer."""
+
+    def __init__(self, key: bytes) -> None:
+        self._engine = AESGCM(key)
+        self.encrypt, self.decrypt = self._engine.encrypt, self._engine.decrypt
+
+
+def test_an_older_cryptography_seals_one_by_one() -> None:
+    with a_line() as ends:
+        key, nonce = os.urandom(16), os.urandom(12)
+        fixed: dict[str, Any] = {"block_size": 16, "mac_engine": None, "mac_size": 16, "mac_key": None, "aead": True}
+        ends.ours.set_outbound_cipher(block_engine=Older(key), iv_out=nonce, **fixed)
+        ends.theirs.set_inbound_cipher(block_engine=AESGCM(key), iv_in=nonce, **fixed)
+        ends.theirs.set_outbound_cipher(block_engine=AESGCM(key), iv_out=nonce, **fixed)
+        ends.ours.set_inbound_cipher(block_engine=Older(key), iv_in=nonce, **fixed)
+        sent = parcel(10, 20)
+        ends.ours.send_message(sent)
+        assert read_parcel(ends.theirs, 2) == [bytes(piece) for piece in sent.pieces]
+        for message in sent.messages():
+            ends.theirs.send_message(message)
+        assert read_parcel(ends.ours, 2) == [bytes(piece) for piece in sent.pieces]
+        assert (ends.ours.parcels, ends.ours.gathered) == (0, 0)
+
+
 def test_other_messages_go_between_parcels_in_order() -> None:
     with a_line() as ends:
         for number in range(4):
