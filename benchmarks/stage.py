@@ -74,6 +74,13 @@ class Stage:
         self.exits.callback(server.cleanup)
         return str(server.get_uri()).replace("postgres:@", "postgres@")
 
+    def new_database(self, name: str) -> str:
+        """The URL of an empty database."""
+        words = ["SET client_min_messages = error", f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}"]
+        options = [word for each in words for word in ("-c", each)]
+        subprocess.run([tool("psql"), "-X", "-q", "-d", self.empty_postgresql, *options], check=True)
+        return self.empty_postgresql.replace("/postgres?", f"/{name}?")
+
     @cached_property
     def sshd(self) -> openssh.OpenSSH:
         keys = self._new("sshd")
