@@ -101,16 +101,17 @@ class Puller:
     def pull(self, claim: Claim, run: Run, job: PullJob, delivery: Delivery, *, paused: bool) -> Run:
         """One attempt. A look that finds nothing yet is none: only failures, and what was fetched, are recorded as attempts."""
         attempt = _Attempt(self._ledger, claim, delivery)
+        waits: str | None = None
         try:
             this = self._prepare(claim, run, job, delivery)
-            try:
-                with shortages(f"{this.where}: cannot fetch"):
-                    run = self._bring(this, run, attempt, paused=paused)
-            except _Waiting as waiting:
-                return self._wait(this, run, str(waiting), attempt)
-            return self._deliver(this, run, attempt)
+            with shortages(f"{this.where}: cannot fetch"):
+                run = self._bring(this, run, attempt, paused=paused)
+        except _Waiting as waiting:
+            waits = str(waiting)
         except AttemptError as error:
             return self._settling.failed(claim, self._again(run), job, delivery, attempt.begun().id, error)
+        # Beyond the `try`: where nobody knows whether the end was recorded, nothing else is said of this attempt.
+        return self._deliver(this, run, attempt) if waits is None else self._wait(this, run, waits, attempt)
 
     def _again(self, run: Run) -> Run:
         return self._ledger.find_run(run.id)
@@ -464,6 +465,7 @@ class _Attempt:
         self._claim = claim
         self._delivery = delivery
         self._attempt: str | None = None
+        self._failure: AttemptError | None = None
         self.server_key: str | None = None
 
     @property
@@ -472,8 +474,15 @@ class _Attempt:
 
     def begun(self, server_key: str | None = None) -> _Begun:
         self.server_key = server_key or self.server_key
+        if self._failure is not None:
+            raise self._failure
         if self._attempt is None:
-            self._attempt = self._ledger.begin_attempt(self._claim, self._delivery.endpoint).id
+            try:
+                self._attempt = self._ledger.begin_attempt(self._claim, self._delivery.endpoint).id
+            except AttemptError as error:
+                # It may have begun all the same: nothing more is said to the ledger under this claim.
+                self._failure = error
+                raise
         return _Begun(self._attempt)
 
     def end(self, outcome: Outcome) -> None:
