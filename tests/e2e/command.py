@@ -155,7 +155,9 @@ def _flushed(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 def clean(folder: Path) -> dict[str, str]:
     """An environment of which nothing is this machine's or this desk's."""
-    return {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8"}
+    told = {"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8"}
+    # A copy of the tree that is tried (tests/mutants.py) is what its processes run, too.
+    return told | {key: value for key, value in os.environ.items() if key == "PYTHONPATH"}
 
 
 def make_project(folder: Path, *, config: str = CONFIG) -> Project:

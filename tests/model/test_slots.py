@@ -26,7 +26,7 @@ from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.crew import carry_out
 from batchxfer.errors import BatchxferError, DatabaseUnavailable
-from batchxfer.model import Column, ColumnType, DeliveryStatus, Run, RunStatus, TypeName
+from batchxfer.model import Column, ColumnType, DeliveryStatus, Outcome, Run, RunStatus, TypeName
 from batchxfer.operations import Operations
 from batchxfer.ports import Ledger, Query
 from batchxfer.runner import Runner
@@ -295,6 +295,10 @@ class Machine(RuleBasedStateMachine):
             elif word == "rerun":
                 self.by_hand.add(run.due.slot.isoformat())
                 operations.rerun(run, {})
+            elif word == "retry":
+                # What was never begun takes today's definition.
+                self.by_hand.add(run.due.slot.isoformat())
+                operations.retry(run)
             else:
                 getattr(operations, word)(run)
 
@@ -346,6 +350,16 @@ class Machine(RuleBasedStateMachine):
         for run in self.runs():
             if run.status in (RunStatus.HELD, RunStatus.FAILED, RunStatus.RETRYING, RunStatus.EXCLUDED):
                 assert run.reason
+
+    @invariant()
+    def what_was_built_is_not_built_again_by_itself(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for run in self.runs():
+            # Nobody takes artifacts away here.
+            assert "the artifact" not in (run.reason or "")
+            if run.due.slot.isoformat() not in self.by_hand:
+                assert [attempt.outcome for attempt in run.attempts].count(Outcome.BUILT) <= 1
 
     def come_to_rest(self) -> None:
         """Nothing goes wrong any more: each slot that was owed ends, and is in the ledger once."""
