@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    alone,
     due_slots,
     end_to_end,
     load,
@@ -23,6 +24,9 @@ from benchmarks.stage import ROWS_OF_SCALE_1, Stage, say, staged
 
 BENCHMARKS: dict[str, Callable[[Stage, int], Table]] = {
     "end-to-end": end_to_end.measure,
+    "codecs": alone.codecs,
+    "postgresql-source": alone.postgresql,
+    "sqlite-source": alone.sqlite,
     "upload": sftp_alone.upload,
     "download": sftp_alone.download,
     "far-upload": sftp_alone.far_upload,

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.servers import openssh
 
 ROWS_OF_SCALE_1 = 6_001_215
-SQLITE_ROWS = 500_000
+SQLITE_ROWS = 2_000_000
 GCM = "aes128-gcm@openssh.com"
 FAR_MILLISECONDS = 50
 

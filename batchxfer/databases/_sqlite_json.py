@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from batchxfer.databases._canonical import Reader, Row, batch_of
 from batchxfer.model import TypeName
@@ -145,12 +144,15 @@ def _columns(readers: Sequence[Reader], pattern: str, lines: Any, first_row: int
 
 
 def _read_csv(readers: Sequence[Reader], data: bytes) -> Iterator[pa.Array]:
+    # Imported when there are many rows: few need none.
+    from pyarrow import csv
+
     names = list(map(str, range(len(readers))))
-    table = pyarrow.csv.read_csv(
+    table = csv.read_csv(
         pa.py_buffer(data),
-        pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-        pyarrow.csv.ParseOptions(double_quote=False),
-        pyarrow.csv.ConvertOptions(
+        csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        csv.ParseOptions(double_quote=False),
+        csv.ConvertOptions(
             column_types={name: reader.arrow for name, reader in zip(names, readers, strict=True)},
             null_values=["null"],
             strings_can_be_null=True,

@@ -6,14 +6,15 @@ python -m benchmarks.peers.source_alone URL QUERY
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-from batchxfer.databases import sqlalchemy
 from batchxfer.definitions import DatabaseOptions
 from batchxfer.ports import Query
 
 
 def main(url: str, query: str) -> None:
-    source = sqlalchemy.Source("shop", DatabaseOptions(url=url), url=url, password=None)
+    module = import_module(f"batchxfer.databases.{'postgresql' if url.startswith('postgresql') else 'sqlalchemy'}")
+    source = module.Source("shop", DatabaseOptions(url=url), url=url, password=None)
     with source.read(Query(text=query, parameters={})) as rows:
         for _ in rows:
             pass
