@@ -102,15 +102,19 @@ class Reconciler:
 
     def look(self, only: Collection[str] = ()) -> Iterator[Reconciled]:
         """What would be done: the endpoints are looked at, and nothing is recorded."""
-        for suspect in [*self._suspects.known(only), *self._suspects.unplanned(only)]:
-            yield self._seen_of(suspect)
+        suspects = [*self._suspects.known(only), *self._suspects.unplanned(only)]
+        yield from map(self._seen_of, suspects)
+        yield from self._not_owed(only, suspects)
 
     def reconcile(self, only: Collection[str] = ()) -> Iterator[Reconciled]:
         """Plan what came due since, look, and record."""
         Ticker(self._project, self._ledger, restored=self._restored).tick()
         suspects = self._suspects.known(only)
-        for suspect in [*suspects, *self._by_hand(only, {suspect.job for suspect in suspects})]:
+        for suspect in suspects:
             yield self._record(self._seen_of(suspect))
+        for seen in self._not_owed(only, suspects):
+            run = self._ledger.ensure_run(seen.job, seen.due, self._project.jobs[seen.job].parameters)
+            yield self._record(replace(seen, run=run))
 
     def end(self) -> bool:
         """End it where every run that may be forgotten was looked at; whether it is over."""
@@ -119,15 +123,21 @@ class Reconciler:
         self._ledger.end_restored()
         return True
 
-    def _by_hand(self, only: Collection[str], seen: Collection[str]) -> Iterator[Suspect]:
-        """A run for each pull without schedule: what is there would be taken by whoever runs it next."""
+    def _not_owed(self, only: Collection[str], suspects: Collection[Suspect]) -> Iterator[Reconciled]:
+        """What was done by hand, and would not be done again by itself: told where something of it is there."""
+        done = {(suspect.job, suspect.due.slot) for suspect in suspects}
+        built = [each for each in self._suspects.built(only) if (each.job, each.due.slot) not in done]
+        for suspect in [*built, *self._pulls_by_hand(only, {suspect.job for suspect in suspects})]:
+            seen = self._seen_of(suspect)
+            if seen.verdict is not Verdict.ABSENT:
+                yield seen
+
+    def _pulls_by_hand(self, only: Collection[str], seen: Collection[str]) -> Iterator[Suspect]:
+        """A slot for each pull without schedule: what is there would be taken by whoever runs it next."""
         now = self._clock.now().replace(microsecond=0)
         for name, job in self._project.jobs.items():
             if isinstance(job, PullJob) and job.schedule is None and name not in seen and (not only or name in only):
-                suspect = self._suspects.by_hand(job, self._project.timetable_of(job).by_hand(now))
-                if self._seen_of(suspect).verdict is Verdict.UNDECIDED:
-                    run = self._ledger.ensure_run(name, suspect.due, job.parameters)
-                    yield replace(suspect, run=run)
+                yield self._suspects.by_hand(job, self._project.timetable_of(job).by_hand(now))
 
     # looking
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from batchxfer.errors import FolderMissing, NotSupported, PermissionRefused
@@ -12,6 +13,8 @@ from batchxfer.judging import Sight
 from batchxfer.ports import Session
 from batchxfer.resolve import Seen
 from batchxfer.spool import chunks
+
+_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 def check_root(session: Session, endpoint: str) -> None:
@@ -63,8 +66,19 @@ def files_of_earlier_slots(folder: Path, slot: datetime, size: int) -> dict[str,
     return dict(_digests(path for path in earlier if path.stat().st_size == size))
 
 
+def slots_built(folder: Path, but: Collection[Path]) -> list[datetime]:
+    """The slots that a job's folder of the spool has finished files of, `but` those left out."""
+    names = {path.name.partition("-")[0] for path in _finished(folder) if path not in but}
+    found = []
+    for name in sorted(names):
+        # Somebody's own file.
+        with contextlib.suppress(ValueError):
+            found.append(datetime.strptime(name, _STAMP).replace(tzinfo=UTC))
+    return found
+
+
 def _start(slot: datetime) -> str:
-    return f"{slot:%Y%m%dT%H%M%SZ}-"
+    return f"{slot:{_STAMP}}-"
 
 
 def _finished(folder: Path) -> Iterator[Path]:

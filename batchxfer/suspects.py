@@ -10,6 +10,7 @@ from datetime import timedelta
 from batchxfer import naming, planner
 from batchxfer.config import Project
 from batchxfer.definitions import AnyJob, Job, PullJob
+from batchxfer.errors import UsageError
 from batchxfer.facts import Restored
 from batchxfer.judging import Name
 from batchxfer.model import Delivery, DeliveryStatus, Due, FileRole, Run, RunStatus
@@ -17,6 +18,7 @@ from batchxfer.paths import PathError
 from batchxfer.planner import CatchUp
 from batchxfer.ports import Ledger
 from batchxfer.settling import may_be_forgotten, was_reconciled
+from batchxfer.sights import slots_built
 from batchxfer.ticking import apart
 
 _SETTLED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED})
@@ -86,6 +88,20 @@ class Suspects:
             for due in sorted([*plan.due, *(each.due for each in skipped)], key=lambda due: due.slot):
                 if self._ledger.find_slot(name, due.slot) is None:
                     yield Suspect(job=name, due=due, run=None, deliveries=self._named(job, due, None))
+
+    def built(self, only: Collection[str] = ()) -> Iterator[Suspect]:
+        """Those of which the spool has a file, and the ledger nothing: run by hand, or owed by a job that is new to it."""
+        known = self._ledger.artifact_paths()
+        for name, job in self._project.jobs.items():
+            if isinstance(job, PullJob) or (only and name not in only):
+                continue
+            for slot in slots_built(self._project.spool / name, known):
+                if slot <= self._restored.at and self._ledger.find_slot(name, slot) is None:
+                    # A schedule that has changed since has no such slot any more.
+                    with contextlib.suppress(UsageError):
+                        timetable = self._project.timetable_of(job)
+                        due = timetable.find(slot) if job.schedule is not None else timetable.by_hand(slot)
+                        yield Suspect(job=name, due=due, run=None, deliveries=self._named(job, due, None))
 
     def by_hand(self, job: PullJob, due: Due) -> Suspect:
         """A slot of a pull without schedule, which is looked for by whoever runs it."""

@@ -348,6 +348,51 @@ def test_a_run_that_was_under_way_in_the_backup_is_found_by_its_own_name(office:
     assert office.there() == there
 
 
+BY_HAND = """
+[source]
+database = "shop"
+query = "select id from orders order by id"
+[file]
+format = "psv"
+endpoint = "out"
+path = "{job}_{slot_utc:%Y%m%dT%H%M%S}.psv"
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--slot", "2026-11-20T06:00")])
+def test_what_was_run_by_hand_is_known_by_what_the_spool_has(office: Office, words: tuple[str, ...]) -> None:
+    """No daemon owes these slots: without this, `run` would find a file that it takes for somebody else's."""
+    office.hourly("hourly")
+    office.job("by-hand", BY_HAND)
+    for name in ("hourly", "by-hand"):
+        assert office("run", name, *words).code == 0
+    copy = office.back_up()
+    for name in ("hourly", "by-hand"):
+        assert office("run", name, "--slot", "2026-11-21T06:00").code == 0
+    there = office.there()
+    office.put_back(copy)
+    assert verdicts(office.reconcile("--dry-run")) == ["found", "found"]
+    seen = office.reconcile()
+    assert verdicts(seen) == ["found", "found"]
+    assert {run["status"] for run in seen["runs"]} == {"delivered"}
+    for name in ("hourly", "by-hand"):
+        assert office("run", name, "--slot", "2026-11-21T06:00").code == 0
+    assert office.there() == there
+
+
+def test_what_was_built_by_hand_and_is_not_there_is_owed_by_nobody(office: Office) -> None:
+    office.job("by-hand", BY_HAND)
+    assert office("run", "by-hand", "--slot", "2026-11-20T06:00").code == 0
+    copy = office.back_up()
+    assert office("run", "by-hand", "--slot", "2026-11-21T06:00").code == 0
+    (office.folder / "out" / max(office.there())).unlink()
+    office.put_back(copy)
+    seen = office.reconcile()
+    assert (seen["runs"], seen["over"]) == ([], True)
+    assert office("run", "--due").code == 0
+    assert len(office.there()) == 1
+
+
 # --- what was fetched ------------------------------------------------------------------------------
 
 PULL = """
