@@ -301,12 +301,23 @@ def test_a_bit_that_was_flipped_in_any_packet_is_refused(byte: int) -> None:
 
 
 def test_pieces_are_taken_as_they_came_and_long_ones_in_parts() -> None:
-    pieces = Pieces()
+    pieces = Pieces(100)
     for piece in (b"abcd", b"", bytearray(b"ef")):
         pieces.feed(piece)
     assert [bytes(pieces.read(size)) for size in (3, 3, 9)] == [b"abc", b"d", b"ef"]
     threading.Timer(0.05, pieces.close).start()
     assert pieces.read(1) == b""
+
+
+def test_a_server_that_ignores_its_window_is_not_listened_to_for_ever() -> None:
+    pieces = Pieces(10)
+    for _ in range(5):
+        pieces.feed(b"12345")
+        pieces.feed(b"67890")
+        assert bytes(pieces.read(3)) + bytes(pieces.read(5)) + bytes(pieces.read(5)) == b"1234567890"
+    pieces.feed(b"1234567890")
+    with pytest.raises(paramiko.SSHException, match="more than it may"):
+        pieces.feed(b"1")
 
 
 # --- against OpenSSH -----------------------------------------------------------------------------

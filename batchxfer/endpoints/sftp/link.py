@@ -142,7 +142,7 @@ class Link:
         channel = self.transport.open_session(window_size=_WINDOW_BYTES, max_packet_size=_PACKET_BYTES, timeout=_NEVER)
         if channel is None:
             raise Broken("the server closed the connection")
-        stream = Stream(channel)
+        stream = Stream(channel, _WINDOW_BYTES)
         channel.invoke_subsystem("sftp")
         return stream
 

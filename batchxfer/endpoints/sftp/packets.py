@@ -288,15 +288,23 @@ def _sealed_size(piece: memoryview) -> int:
 
 
 class Pieces(BufferedPipe):  # type: ignore[misc]
-    """What a channel received, piece by piece as it came."""
+    """What a channel received, piece by piece as it came.
 
-    def __init__(self) -> None:
+    Not more than `most_bytes`, twice the window that the server was given: paramiko would take, and keep, whatever comes.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
         super().__init__()
+        self._most_bytes = most_bytes
+        self._held_bytes = 0
         self._pieces: deque[memoryview] = deque()
 
     def feed(self, data: bytes | bytearray) -> None:
         if data:
             with self._lock:
+                self._held_bytes += len(data)
+                if self._held_bytes > self._most_bytes:
+                    raise paramiko.SSHException("the server sends more than it may")
                 self._pieces.append(memoryview(data))
                 self._cv.notify()
 
@@ -310,15 +318,16 @@ class Pieces(BufferedPipe):  # type: ignore[misc]
             piece = self._pieces.popleft()
             if len(piece) > nbytes:
                 self._pieces.appendleft(piece[nbytes:])
+            self._held_bytes -= len(piece[:nbytes])
             return piece[:nbytes]
 
 
 class Stream:
     """A channel as a stream of bytes: takes as much at once as the server's window has room for."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: paramiko.Channel, window_bytes: int) -> None:
         self._channel = channel
-        channel.in_buffer = Pieces()
+        channel.in_buffer, channel.in_stderr_buffer = Pieces(2 * window_bytes), Pieces(2 * window_bytes)
 
     def recv(self, size: int) -> memoryview:
         """Some bytes; none where the channel is closed."""
