@@ -321,8 +321,13 @@ class _Records:
         stop = rf"{delimiter}|\r?\n|\r\Z"
         escaped = rf"{re.escape(options.escape)}[\s\S]|" if options.escape is not None else ""
         plain = rf"(?:{escaped}(?!{stop})[\s\S])*"
-        quoted = rf"{quote}(?P<quoted>(?:[^{quote}]|{quote}{quote})*){quote}(?P<rest>(?:(?!{stop})[\s\S])*)"
-        field = rf"(?:{quoted}|(?P<plain>{plain}))" if options.quote != "none" else rf"(?P<plain>{plain})"
+        if not escaped and len(options.delimiter) == 1:
+            # The same, a hundred times as fast: records may be long.
+            other = rf"[^{delimiter}\r\n]*"
+            plain = rf"{other}(?:\r(?!\n|\Z){other})*"
+        # Nothing is given back: else a value whose end is not here yet would seem to end at the first of two quotes.
+        quoted = rf"{quote}(?P<quoted>(?:[^{quote}]++|{quote}{quote})*+){quote}(?P<rest>{plain})"
+        field = rf"(?:{quoted}|(?!{quote})(?P<plain>{plain}))" if options.quote != "none" else rf"(?P<plain>{plain})"
         self._field = re.compile(rf"{field}(?P<end>{delimiter}|\r?\n|\r?\Z)")
         self._unescape = re.compile(rf"{re.escape(options.escape)}([\s\S])") if options.escape is not None else None
 

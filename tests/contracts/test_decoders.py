@@ -217,6 +217,10 @@ ACID = {
     "text after a quote": ('a,b\n"x"y,2\n', [("xy", "2")]),
     "a space before a quote": ('a,b\n "x",2\n', [(' "x"', "2")]),
     "quotes in the header": ('\ufeff"a","b"\r\n1,2\r\n', [("1", "2")]),
+    "a blank line in the middle": (
+        "a,b\r\n1,2\r\n\r\n3,4\r\n",
+        [("1", "2"), (3, None, "it has 1 value, not 2"), ("3", "4")],
+    ),
     "ragged": (
         "a,b\n1\n2,3,\n4,5\n",
         [(2, None, "it has 1 value, not 2"), (3, None, "it has 3 values, not 2"), ("4", "5")],
@@ -232,6 +236,16 @@ def test_files_that_others_write(name: str, way: str, monkeypatch: pytest.Monkey
         monkeypatch.setattr("batchxfer.codec._read_delimited._is_plain", lambda options: False)
     text, expected = ACID[name]
     assert sorted(csv(text), key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("long", ['x""y,\n', '""', "z", '"",""\n'])
+def test_long_values_are_whole_wherever_what_was_read_so_far_ends(long: str) -> None:
+    value = long * (3_000_000 // len(long))
+    text = f'a,b\n1,"{value}"\n"{value}",2\n3,"{value}"'
+    whole = value.replace('""', '"')
+    _, items = read_all({"kind": "delimited"}, {"a": "text", "b": "text"}, text.encode(), piece=99_991, patient=True)
+    found = [tuple(row.values()) for item in items if isinstance(item, pa.RecordBatch) for row in item.to_pylist()]
+    assert found == [("1", whole), (whole, "2"), ("3", whole)]
 
 
 @pytest.mark.parametrize("way", ["arrow", "one by one"])

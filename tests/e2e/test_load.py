@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,14 +151,34 @@ def test_a_record_that_is_longer_than_blocks_are_is_loaded_too(place: Place, bef
     text = "longtext" if isinstance(place.shop, Mariadb) else "text"
     place.shop.execute("drop table parts", f"create table parts (id integer primary key, name {text})")
     place.loads('on_bad_record = "quarantine"\n')
-    long = '"' + 'a ""b""\n' * 400_000 + '"'
+    long = '"' + 'a ""b""\n' * 800_000 + '"'
     place.desk.put(
         "box/a.psv", "id|name\nx|\n" + "".join(f"{i}|{'x' * 1500}\n" for i in range(before)) + f"-1|{long}\n-2|\n"
     )
     (file,) = place.desk.pull()["files"]
     assert (file["rows"], file["bad_rows"]) == (before + 2, 1)
-    assert place.shop.execute("select length(name) from parts where id = -1") == [(6 * 400_000,)]
+    assert place.shop.execute("select length(name) from parts where id = -1") == [(6 * 800_000,)]
     assert place.shop.execute("select count(*) from parts") == [(before + 2,)]
+
+
+def test_a_bomb_and_a_cut_file_load_nothing_and_the_good_one_is_loaded_once(place: Place) -> None:
+    place.shop.execute("drop table parts", "create table parts (id integer, name text)")
+    place.loads(file='compress = "gzip"\n', path="box/*.gz")
+    good = gzip.compress(b"id|name\n1|one\n")
+    bomb = gzip.compress(b"id|name\n" + b"1|%s\n" % (b"x" * 9000) * 20_000)
+    for second, content in enumerate((good, bomb, good[:-3])):
+        path = place.desk.put(f"box/{second}.gz", "", at=1_000_000_000)
+        path.write_bytes(content)
+        os.utime(path, (1_000_000_000 + second, 1_000_000_000 + second))
+    run = place.desk.pull(code=1)
+    assert [file["status"] for file in run["files"]] == ["done", "fetched", "fetched"]
+    assert "unpacks to more than 250 times its size" in run["reason"]
+    assert place.rows() == [(1, "one")]
+    (place.desk.folder / "var/in/rates/1.gz").write_bytes(good)
+    said = place.desk("retry", run["run"], "--json")
+    assert said.code == 4, "what was fetched is not what is here now"
+    assert "was changed on this machine" in said.run["reason"]
+    assert place.rows() == [(1, "one")]
 
 
 def test_the_guard_stands_before_the_load_and_a_person_may_open_it(place: Place) -> None:
