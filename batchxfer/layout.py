@@ -188,10 +188,9 @@ class Encoder:
         parts, codec = self._codec.merged(able)
         chosen = tuple(None if isinstance(part, Merge) else self._chosen[part] for part in parts)
         merged = Shape(chosen=chosen, places=range(len(parts)), codec=codec)
-        apart = replace(self._whole, places=range(len(self._chosen)))
-        for batch, together in rows.merged([self._in_source(part) for part in parts]):
+        for batch in rows.merged([self._in_source(part) for part in parts]):
             for piece in _slices(batch):
-                yield self._encode_slice(piece, merged if together else apart)
+                yield self._encode_slice(piece, merged)
 
     def encode(self, batch: pa.RecordBatch) -> bytes | memoryview:
         """The records of a batch."""

@@ -107,12 +107,9 @@ class MergingRows(Rows, Protocol):
         """The columns that may be merged: the database writes each value as `values.as_text` does for a format that says
         nothing of its own."""
 
-    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[tuple[pa.RecordBatch, bool]]:
-        """Instead of iterating: batches with a column for each of `wanted`; a Merge's is a large_string without NULL.
-
-        A batch in which a merged value is no number or no date comes with False, and with a column for each field, as
-        iterating would give it. Everything else that ports.Rows says holds.
-        """
+    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[pa.RecordBatch]:
+        """Instead of iterating: batches with a column for each of `wanted`; a Merge's is a large_string without NULL, and its
+        separator has no letters. Everything else that ports.Rows says holds."""
 
 
 class Source(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from batchxfer.credentials import Secret
     from batchxfer.definitions import DatabaseOptions
 
-_Batch = TypeVar("_Batch")
+_Settle = Callable[[pa.RecordBatch, int], pa.RecordBatch]
 _DRIVER_ERRORS = (AdbcError, OSError, pa.ArrowException)
 
 
@@ -160,11 +160,11 @@ class Rows:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self._batches(wrapped(self._text, self._asked), self._settled)
 
-    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[pa.RecordBatch]:
         merging = Merging(self._asked, wanted, _literal)
         return self._batches(merging.statement(self._text), merging.settled)
 
-    def _batches(self, statement: str, settled: Callable[[pa.RecordBatch, int], _Batch]) -> Iterator[_Batch]:
+    def _batches(self, statement: str, settled: _Settle) -> Iterator[pa.RecordBatch]:
         self._reader = self._source.execute(self._cursor, self._link, statement)
         self._finished = False
         coming = self._ahead.submit(self._fetch, settled)
@@ -177,7 +177,7 @@ class Rows:
         with nullcontext() if self._finished else self._link.ending(lambda: _cancel(self._cursor)):
             self._ahead.shutdown(cancel_futures=True)
 
-    def _fetch(self, settled: Callable[[pa.RecordBatch, int], _Batch]) -> _Batch | None:
+    def _fetch(self, settled: _Settle) -> pa.RecordBatch | None:
         """What becomes of the next batch that has rows; None after the last."""
         batch = self._read()
         while batch is not None and not batch.num_rows:

@@ -81,6 +81,8 @@ def test_null_is_what_the_format_says_and_empty_text_is_not_null(shop: Database,
     query = "select * from (values (1, null::numeric, date '2026-11-22', ''), (null, 2.50, null, null)) v(a, b, c, d)"
     assert merged(shop, query, tmp_path) == b'a,b,c,d\n1,,2026-11-22,""\n,2.50,,\n'
     assert merged(shop, query, tmp_path, null="-") == b'a,b,c,d\n1,-,2026-11-22,""\n-,2.50,-,-\n'
+    assert merged(shop, query, tmp_path, null="infinity").startswith(b"a,b,c,d\n1,infinity,2026-11-22,")
+    assert merged(shop, "select 1 as a, null::date as b", tmp_path, null="infinity") == b"a,b\n1,infinity\n"
     assert merged(shop, query, tmp_path, null=r"\N") == b'a,b,c,d\n1,\\N,2026-11-22,""\n\\N,2.50,\\N,\\N\n'
     written = merged(shop, query, tmp_path, delimiter="||", trailing_delimiter=True, line_ending="crlf", quote="none")
     assert written == b"a||b||c||d||\r\n1||||2026-11-22||||\r\n||2.50||||||\r\n"
@@ -97,7 +99,7 @@ def test_a_numeric_that_is_no_number_is_spelled_as_ever(shop: Database, tmp_path
 
 
 @pytest.mark.parametrize("day", ["-infinity", "0001-12-31 BC", "10000-01-01"])
-@pytest.mark.parametrize("keys", [{}, {"null": "NULL"}, {"delimiter": "y"}])
+@pytest.mark.parametrize("keys", [{}, {"null": "NULL"}, {"null": "infinity"}, {"delimiter": "y"}])
 def test_a_date_that_no_file_can_carry_is_the_same_error(
     shop: Database, tmp_path: Path, day: str, keys: dict[str, Any]
 ) -> None:
