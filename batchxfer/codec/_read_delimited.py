@@ -17,7 +17,7 @@ from batchxfer.errors import ReadPatiently, UnreadableFile
 from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 1 << 20
 _EXTRA = "\0trailing"
 
 
