@@ -167,9 +167,9 @@ class Puller:
         rows = sum(file.rows or 0 for file in files)
         refused = [file for file in run.files if file.status is FetchStatus.REFUSED]
         words = [f"{len(files)} fetched"]
-        words += [f"{rows:,} rows loaded"] if this.definition.load else []
+        words += [f"{rows:,} {'row' if rows == 1 else 'rows'} loaded"] if this.definition.load else []
         bad = sum(file.bad_rows or 0 for file in files)
-        words += [f"{bad:,} bad records put aside"] if bad else []
+        words += [f"{bad:,} bad {'record' if bad == 1 else 'records'} put aside"] if bad else []
         words += [f"{len(refused)} refused, such as {refused[0].path}: {refused[0].reason}"] if refused else []
         evidence = Evidence(how="fetched", detail=", ".join(words), server_key=attempt.server_key)
         return self._ledger.settle(
