@@ -98,7 +98,7 @@ class Notifier:
         waiting = self._waiting(notice, self._ledger.now())
         told = set(notice.told_at) | {place for place, rule in waiting if self._tell(notice, place, rule)}
         if notice.kind is NoticeKind.RECOVERED and told.issuperset(place for place, _ in self._concerned(notice)):
-            self._ledger.end_note(NoticeKind.RECOVERED, notice.subject)
+            self._ledger.end_note(NoticeKind.RECOVERED, notice.subject, notice=notice.id)
 
     def _concerned(self, notice: Notice) -> Iterator[tuple[str, NoticeRule]]:
         for place, rule in enumerate(self._project.config.notify):

@@ -621,8 +621,8 @@ class Ledger(Protocol):
         notice is over, and one `recovered` notice is written in the same transaction where the end was a delivery.
         """
 
-    def end_note(self, kind: NoticeKind, subject: str) -> None:
-        """The state that `note` told of is over."""
+    def end_note(self, kind: NoticeKind, subject: str, *, notice: str | None = None) -> None:
+        """The state that `note` told of is over; with `notice`, only where that one (by its id) is the one that is open."""
 
     def notices(self) -> list[Notice]:
         """Notices that are not over, oldest first. A `recovered` one is over when `end_note` says that it was told."""

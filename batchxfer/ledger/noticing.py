@@ -22,6 +22,7 @@ _RUN_ENDS = (RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.SKIPPED)
 _is_open = notices.c.over_at.is_(None)
 _OPEN = select(notices).where(_is_open).order_by(notices.c.at, notices.c.id)
 _NOTICE = select(notices.c.told_at).where(notices.c.id == bindparam("the_notice")).with_for_update()
+_END_ONE = update(notices).where(notices.c.id == bindparam("the_notice"), notices.c.over_at.is_(None))
 _TOLD = update(notices).where(notices.c.id == bindparam("the_notice"))
 _END = update(notices).where(
     _is_open, notices.c.subject == bindparam("the_subject"), notices.c.kind.in_(bindparam("the_kinds", expanding=True))
@@ -57,9 +58,12 @@ class Noticing(Building):
                 return False
             return self._open_notice(tx, kind, subject, job=job, run=run, detail=detail)
 
-    def end_note(self, kind: NoticeKind, subject: str) -> None:
+    def end_note(self, kind: NoticeKind, subject: str, *, notice: str | None = None) -> None:
         with self._store.write() as tx:
-            self._end_open(tx, [kind], subject)
+            if notice is None:
+                self._end_open(tx, [kind], subject)
+            else:
+                tx.connection.execute(_END_ONE, {"the_notice": notice, "over_at": tx.now})
 
     def notices(self) -> list[Notice]:
         with self._store.read() as tx:

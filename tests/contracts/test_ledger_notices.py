@@ -174,6 +174,19 @@ class TestDeliveries:
         settle(walk, DeliveryStatus.DELIVERED)
         assert walk.ledger.notices() == []
 
+    def test_recovered_again_while_the_first_was_told_it_is_told_again(self, walk: Walk) -> None:
+        delivery = settle(walk.adopted(), DeliveryStatus.FAILED)
+        settle(walk, DeliveryStatus.DELIVERED)
+        (first,) = walk.ledger.notices()
+        # Resent meanwhile, and failed, and delivered.
+        settle(walk, DeliveryStatus.FAILED)
+        settle(walk, DeliveryStatus.DELIVERED)
+        walk.ledger.end_note(RECOVERED, delivery, notice=first.id)
+        (second,) = walk.ledger.notices()
+        assert (second.kind, second.subject) == (RECOVERED, delivery)
+        walk.ledger.end_note(RECOVERED, delivery, notice=second.id)
+        assert walk.ledger.notices() == []
+
     def test_excluded_it_is_over_and_has_not_recovered(self, walk: Walk) -> None:
         settle(walk.adopted(), DeliveryStatus.HELD)
         note(walk)
