@@ -118,6 +118,13 @@ class TestNotTheLedgerThatWas:
             file.write(b"\xa5" * 4096 * 3)
         assert "is damaged" in str(refusal(place))
 
+    def test_damage_of_any_page_is_found_at_the_door(self, place: SqlitePlace) -> None:
+        whole = place.path.read_bytes()
+        for start in range(4096, len(whole), 4096):
+            place.path.write_bytes(whole[:start] + b"\xa5" * 4096 + whole[start + 4096 :])
+            with pytest.raises(LedgerError, match="is damaged"):
+                look(place)
+
     @pytest.mark.parametrize("content", [b"hello\n" * 1000, b"\0" * 8192], ids=["text", "zeros"])
     def test_a_file_of_another_kind_is_refused(self, place: SqlitePlace, content: bytes) -> None:
         place.path.write_bytes(content)

@@ -31,6 +31,10 @@ def agreement(request: pytest.FixtureRequest, tmp_path: Path) -> Agreement:
     return agreements.make(tmp_path / "project", kind, job)
 
 
+class EmptyPush(Push):
+    def assert_finished(self, number: int, run: dict[str, Any]) -> None: ...
+
+
 def breaks(*args: object, **options: object) -> Any:
     raise NetworkError("the link broke")
 
@@ -62,6 +66,16 @@ class TestAnArtifactThatIsGone:
         said = push.finish(1)
         assert (said.code, said.run["status"]) == (0, "delivered")
         assert [attempt["outcome"] for attempt in said.run["attempts"]].count("built") == 2
+
+
+def test_a_result_without_rows_is_sent(tmp_path: Path) -> None:
+    no_rows = PUSH.replace("select :slot as slot, i from c", "select :slot as slot, i from c where i < 0")
+    push = agreements.make(tmp_path / "project", EmptyPush, no_rows + SIDECARS)
+    push.prepare(1)
+    said = push.finish(1)
+    assert (said.code, said.run["status"], said.run["artifact"]["rows"]) == (0, "delivered", 0)
+    assert (push.partner / "202601/orders-0101.psv").read_bytes() == b"slot|i\n"
+    assert (push.partner / "202601/orders-0101.psv.done").exists()
 
 
 def test_a_file_that_cannot_be_finished_leaves_nothing_in_the_spool(
