@@ -110,20 +110,20 @@ def some(found: Sequence[Fault], many: int, seed: int) -> Sequence[Fault]:
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("policy", [RENAME, *OTHERS], ids=lambda policy: policy.name)
+@pytest.mark.parametrize("policy", [RENAME, *OTHERS], ids=str)
 def test_whatever_a_server_answers_files_are_whole_and_the_next_attempt_delivers(
     tmp_path: Path, policy: Policy
 ) -> None:
     with journeys_to(tmp_path, policy=policy) as journeys:
         found = [fault for fault in every_fault(asked_of(journeys)) if not is_beyond(fault, policy)]
-        for fault in some(found, 14 if policy is RENAME else 5, seed=len(policy.name)):
+        for fault in some(found, 9 if policy is RENAME else 3, seed=len(policy.name)):
             strike(journeys, fault, policy)
 
 
 WRITES = 512
 
 
-@pytest.mark.parametrize("nth", [1, 2, 64, 65, 300, WRITES - 1, WRITES])
+@pytest.mark.parametrize("nth", [1, 64, 300, WRITES - 1, WRITES])
 def test_one_refused_write_of_many_is_never_reported_as_delivered(tmp_path: Path, nth: int) -> None:
     with faults.NoExtensions(), journeys_to(tmp_path, row_bytes=WRITES * 32 * 1024 - 100, rows=1) as journeys:
         journey = journeys.begin()
@@ -135,8 +135,9 @@ def test_one_refused_write_of_many_is_never_reported_as_delivered(tmp_path: Path
         journey.check_delivered(journey.retry(said), nth)
 
 
-@pytest.mark.parametrize("policy", [RENAME, OTHERS[0]], ids=lambda policy: policy.name)
-@pytest.mark.parametrize("code", WHEN_DONE)
+@pytest.mark.parametrize(
+    ("policy", "code"), [*((RENAME, code) for code in WHEN_DONE), (OTHERS[0], 3), (OTHERS[0], 4)], ids=str
+)
 def test_a_rename_that_was_done_and_refused_is_delivered_after_looking(
     tmp_path: Path, policy: Policy, code: int
 ) -> None:
@@ -153,7 +154,7 @@ def test_a_rename_that_was_done_and_refused_is_delivered_after_looking(
     assert delivery["verified"] == "looked"
 
 
-@pytest.mark.parametrize("policy", [RENAME, OTHERS[0]], ids=lambda policy: policy.name)
+@pytest.mark.parametrize("policy", [RENAME, OTHERS[0]], ids=str)
 def test_a_rename_that_is_said_to_be_done_and_is_not_is_seen(tmp_path: Path, policy: Policy) -> None:
     kind = "rename" if policy is RENAME else "posix-rename"
     with journeys_to(tmp_path, policy=policy, row_bytes=10) as journeys:

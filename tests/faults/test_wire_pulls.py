@@ -154,6 +154,6 @@ def test_a_line_that_fails_at_any_packet_of_a_pull_fetches_and_loads_once(
         assert pulls.next().run().code == 0
         points = [(way, nth) for way in (UP, DOWN) for nth in range(1, line.passed[way] + 1)]
     hows = cycle(HOWS)
-    for direction, nth in some(points, 7):
+    for direction, nth in some(points, 4):
         for how, half in HOWS if SOAKING else [next(hows)]:
             strike(pulls, openssh, Cut(direction, nth, how, half), then)
