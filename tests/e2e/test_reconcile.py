@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from dataclasses import dataclass
@@ -165,6 +166,20 @@ def test_a_slot_that_was_never_sent_is_sent_once_reconcile_has_looked(office: Of
     assert office("run", "--due").code == 0
     assert {name: office.there()[name] for name in there} == there
     assert len(office.there()) == 3
+
+
+def test_what_the_spool_has_of_it_is_not_pruned_before_somebody_has_looked(office: Office) -> None:
+    office.hourly("hourly")
+    there = forgetful(office)
+    built = list((office.folder / "var/spool/hourly").iterdir())
+    for path in built:
+        os.utime(path, (1, 1))
+    assert {finding["name"] for finding in office("doctor", "--json").document["findings"]} == {"ledger-restored"}
+    said = office("prune", "--json").document
+    assert (said["artifacts"], said["orphans"]) == ([], [])
+    assert verdicts(office.reconcile()) == ["found", "found"]
+    assert office("run", "--due").code == 0
+    assert office.there() == there
 
 
 def test_a_dry_run_says_the_same_and_records_nothing(office: Office) -> None:
