@@ -94,7 +94,7 @@ def test_a_call_that_this_machine_refuses_loses_nothing(
         said = agreement.finish(number)
         agreement.assert_delivered_once(number, said)
     print(f"\n{kind}, {error}: {len(points)} points, {refused} refused, 0 violations")
-    assert refused >= len(points) * 0.8
+    assert refused > len(points) * 0.5
 
 
 @pytest.mark.parametrize("call", ["write", "pwrite64"])
