@@ -125,6 +125,9 @@ def _digest(path: Path) -> str:
 
 
 def _leftovers(project: Project, facts: LedgerFacts, now: datetime) -> Iterator[Finding]:
+    if facts.restored is not None or facts.forgets:
+        # They tell what was sent.
+        return
     known = {file.path for file in facts.files}
     found = [path for path in orphans(project.spool, known, now - ORPHANS_KEPT) if OURS.fullmatch(path.name)]
     size = 0

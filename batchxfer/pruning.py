@@ -36,7 +36,12 @@ NOTHING = Unneeded(artifacts=(), orphans=(), bytes=0)
 
 
 def unneeded(project: Project, ledger: Ledger, clock: Clock) -> Unneeded:
-    """Artifacts delivered longer ago than `keep_artifacts`, and leftovers of ended builds and dry runs."""
+    """Artifacts delivered longer ago than `keep_artifacts`, and leftovers of ended builds and dry runs.
+
+    Nothing while the ledger is one that was put back: what it does not know may be what tells that a file was sent.
+    """
+    if ledger.restored() is not None:
+        return NOTHING
     before = ledger.now() - project.config.keep_artifacts
     # A resend may be reading what is running.
     old = [(run, artifact) for run, artifact in ledger.prunable(before) if run.status is not RunStatus.RUNNING]
