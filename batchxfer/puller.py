@@ -7,6 +7,7 @@ crash goes on where the last one was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -18,7 +19,15 @@ from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import FormatOptions, PullJob
-from batchxfer.errors import AttemptError, DeadlineError, HeldError, NetworkError
+from batchxfer.errors import (
+    AttemptError,
+    DeadlineError,
+    GuardTripped,
+    HeldError,
+    LoadError,
+    NetworkError,
+    UnreadableFile,
+)
 from batchxfer.inbox import Arrival, whole
 from batchxfer.model import (
     Claim,
@@ -33,7 +42,7 @@ from batchxfer.model import (
     SeenFile,
     TargetColumn,
 )
-from batchxfer.ports import Clock, Decoder, Ledger, LoadKey, Session, Target
+from batchxfer.ports import Clock, Decoder, FileStat, Ledger, LoadKey, Session, Target
 from batchxfer.settling import Settling
 from batchxfer.shortages import shortages
 from batchxfer.snapshots import PullDefinition
@@ -45,6 +54,7 @@ TAKEN = frozenset({FetchStatus.SEEN, FetchStatus.FETCHED, FetchStatus.LOADED, Fe
 ACCEPTED = TAKEN - {FetchStatus.SEEN}
 POLL = timedelta(minutes=5)
 BAD_RECORDS = ".bad.jsonl"
+_REFUSED_BY_LOAD = frozenset({UnreadableFile.kind, LoadError.kind, GuardTripped.kind})
 SLOWER = 50
 """What is missing for so long is looked for after a fiftieth of that time."""
 
@@ -136,6 +146,8 @@ class Puller:
         """Look, fetch, load, and what becomes of the files then; the run as it is afterwards."""
         failure: AttemptError | None = None
         notes: list[str] = []
+        if _was_refused_by_load(run) and not paused:
+            run = self._look_for_mended(this, run)
         if _needs_session(run):
             with self._connections.session(this.delivery.endpoint) as session:
                 if paused:
@@ -199,6 +211,18 @@ class Puller:
         if taken or refused:
             run = self._ledger.see(this.claim, this.delivery.endpoint, [*taken, *refused])
         return run
+
+    def _look_for_mended(self, this: _Pull, run: Run) -> Run:
+        """Of files that no load would take, those that the partner has put another in place of are fetched anew.
+
+        Where nobody can look, what is here is loaded: the format, or the table, may have been mended instead.
+        """
+        with suppress(AttemptError), self._connections.session(this.delivery.endpoint) as session:
+            for file in run.files:
+                if file.status is FetchStatus.FETCHED and file.reason and (now := _other(this, session, file)):
+                    facts = {"size": now.size, "modified": now.modified, "local_path": None, "sha256": None}
+                    self._ledger.record_fetch(this.claim, file.id, FetchStatus.SEEN, reason=None, **facts)
+        return self._again(run)
 
     def _newer_slot(self, this: _Pull, run: Run) -> str | None:
         """The latest slot takes what is there, where the names do not say whose they are."""
@@ -493,6 +517,20 @@ class _Attempt:
 @dataclass(frozen=True)
 class _Begun:
     id: str
+
+
+def _was_refused_by_load(run: Run) -> bool:
+    """Whether the last thing that was done was a load that nothing came of."""
+    error = run.attempts[-1].error if run.attempts and run.revision == 1 else None
+    return error is not None and error.kind in _REFUSED_BY_LOAD
+
+
+def _other(this: _Pull, session: Session, file: FetchedFile) -> FileStat | None:
+    """What is at a file's path instead of it; whether it stays so is seen when it is fetched."""
+    now = session.stat(file.path)
+    if now is None or now.kind != "file" or now.size > this.agreement.max_bytes:
+        return None
+    return None if (now.size, now.modified) == (file.size, file.modified) else now
 
 
 def _needs_session(run: Run) -> bool:

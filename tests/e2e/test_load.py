@@ -109,6 +109,25 @@ def test_a_bad_record_fails_the_whole_file_and_names_its_line(place: Place) -> N
     assert said.run["files"][0]["bad_rows"] == (2 if isinstance(place.shop, Sqlite) else 3)
 
 
+def test_a_file_that_the_partner_has_mended_is_fetched_anew(place: Place) -> None:
+    place.loads(path="box/{business_date:%Y%m%d}-*.psv")
+    bad, good = "box/20261120-a.psv", "box/20261120-b.psv"
+    place.desk.put(bad, "id|name\nx|one\n", at=1_700_000_000)
+    place.desk.put(good, "id|name\n2|two\n", at=1_600_000_000)
+    run = place.desk.pull("--slot", "2026-11-20T05:00:00Z", code=1)
+    assert place.desk.states(run) == {good: "done", bad: "fetched"}
+    # Nobody can look: what is here is loaded, and refused again.
+    hidden = (place.desk.folder / "out").rename(place.desk.folder / "away")
+    assert place.desk("retry", run["run"]).code == 1
+    hidden.rename(place.desk.folder / "out")
+    place.desk.put(bad, "id|name\n1|one\n")
+    said = place.desk("retry", run["run"], "--json")
+    assert said.code == 0
+    assert place.desk.states(said.run) == {good: "done", bad: "done"}
+    assert place.rows() == [(1, "one"), (2, "two")]
+    assert place.desk.fetched()["20261120-a.psv"] == "id|name\nx|one\n"
+
+
 def test_bad_records_go_to_a_file_beside(place: Place) -> None:
     place.loads('on_bad_record = "quarantine"\nmax_bad_records = 2\n')
     place.desk.put("box/a.psv", 'id|name\n1|one\nx|"two\ntwo"\n3|three\n4\n')
