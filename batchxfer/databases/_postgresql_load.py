@@ -30,6 +30,13 @@ _IS_DURABLE = SQL(
     "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
 )
 
+# The table, its row type, or the catalogue's own index of them: whichever the other one was first at.
+_MADE_BY_ANOTHER = (
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.UniqueViolation,
+)
+
 
 class Target:
     """One PostgreSQL database of the configuration, as ports.Target says."""
@@ -94,7 +101,7 @@ class Loading:
             return
         statement = creation("postgresql")
         try:
-            with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+            with suppress(*_MADE_BY_ANOTHER):
                 self._connection.execute(statement.encode())
             self._connection.commit()
         except psycopg.Error as exc:

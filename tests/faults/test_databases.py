@@ -107,12 +107,13 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 
 @pytest.fixture
 def sessions(shop: Shop) -> Callable[[], int]:
-    """How many sessions of ours the server has."""
+    """How many sessions of ours the server has, beside those that were there before: a ledger that many tests share."""
     if isinstance(shop.database, Mariadb):
-        text = "select count(*) from information_schema.processlist where db = database() and id != connection_id()"
+        text = "select id from information_schema.processlist where db = database() and id != connection_id()"
     else:
-        text = "select count(*) from pg_stat_activity where application_name = 'batchxfer' and datname = current_database()"
-    return lambda: int(shop.database.execute(text)[0][0])
+        text = "select pid from pg_stat_activity where application_name = 'batchxfer' and datname = current_database()"
+    before = set(shop.database.execute(text))
+    return lambda: len(set(shop.database.execute(text)) - before)
 
 
 def until_none(sessions: Callable[[], int]) -> None:
