@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from batchxfer.definitions import DatabaseOptions
 
 _Settle = Callable[[pa.RecordBatch, int], pa.RecordBatch]
+_AHEAD = 3
+"""How many batches are fetched while one is used: the server waits for nobody while a batch takes longer than others."""
 _DRIVER_ERRORS = (AdbcError, OSError, pa.ArrowException)
 
 
@@ -136,7 +139,7 @@ def _cancel(cursor: Any) -> None:
 
 
 class Rows:
-    """The rows of one query, as ports.MergingRows says. While a batch is used, the next one is fetched in a thread."""
+    """The rows of one query, as ports.MergingRows says. While a batch is used, the next ones are fetched in a thread."""
 
     def __init__(self, source: Source, cursor: Any, text: str, columns: list[Asked], link: Link) -> None:
         self._source = source
@@ -167,10 +170,11 @@ class Rows:
     def _batches(self, statement: str, settled: _Settle) -> Iterator[pa.RecordBatch]:
         self._reader = self._source.execute(self._cursor, self._link, statement)
         self._finished = False
-        coming = self._ahead.submit(self._fetch, settled)
-        while (batch := coming.result()) is not None:
-            coming = self._ahead.submit(self._fetch, settled)
+        coming = deque(self._ahead.submit(self._fetch, settled) for _ in range(_AHEAD))
+        while (batch := coming.popleft().result()) is not None:
+            coming.append(self._ahead.submit(self._fetch, settled))
             yield batch
+            del batch
 
     def close(self) -> None:
         """Cancel the query where it has not ended, and wait until nothing is read from it any more."""
