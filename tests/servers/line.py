@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 
 class Line:
-    """Passes bytes both ways. Frozen, it takes nothing more and says nothing: buffers fill up, as on a dead link."""
+    """Passes bytes both ways, to an address or to a socket in the file system. Frozen, it takes nothing more and says nothing:
+    buffers fill up, as on a dead link. While `away`, whoever connects is hung up on."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int] | str) -> None:
         self._target = target
+        self.away = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.passed = 0
@@ -27,6 +29,10 @@ class Line:
 
     def freeze(self) -> None:
         self._frozen.set()
+
+    def thaw(self) -> None:
+        """What was on its way when it froze is lost: cut it first."""
+        self._frozen.clear()
 
     def cut(self) -> None:
         for sock in self._sockets:
@@ -54,7 +60,10 @@ class Line:
         while not self._closed.is_set():
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(self._target, 5)
+                if self.away:
+                    client.close()
+                    continue
+                server = _connected(self._target)
             except OSError:
                 return
             self._sockets += [client, server]
@@ -94,6 +103,16 @@ class Line:
             self.freeze()
         if self.cut_after is not None and self.passed >= self.cut_after:
             self.cut()
+
+
+def _connected(target: tuple[str, int] | str) -> socket.socket:
+    if not isinstance(target, str):
+        return socket.create_connection(target, 5)
+    server = socket.socket(socket.AF_UNIX)
+    server.settimeout(5)
+    server.connect(target)
+    server.settimeout(None)
+    return server
 
 
 def _hung_up(client: socket.socket) -> bool:
