@@ -89,4 +89,6 @@ class Decoder:
             except ValueError:
                 raise ValueError(f"the value of {match['name']!r} has an escape that JSON does not have") from None
             return text
-        return match["plain"] or None
+        # Without quotes, and with NULLs left out, nothing after the assign text is an empty text.
+        is_null = not match["plain"] and not (self._options.quote == "none" and self._options.null == "omit")
+        return None if is_null else match["plain"]

@@ -120,6 +120,14 @@ def test_key_value_files_are_read_back_equal(table: dict[str, Any], file: Any) -
     there_and_back(table, file)
 
 
+def test_an_empty_text_without_quotes_is_one_where_nulls_are_left_out() -> None:
+    kinds = {"a": "text", "b": "bytes", "c": "text"}
+    table = {"kind": "key-value", "quote": "none", "null": "omit"}
+    assert rows(table, kinds, "a= b=\n") == [("", b"", None)]
+    assert rows({**table, "null": "empty"}, kinds, "a= b= c=\n") == [(None, None, None)]
+    assert rows({**table, "quote": "minimal"}, kinds, 'a= b=""\n') == [(None, b"", None)]
+
+
 @CASES
 @given(JSON_LINES, files())
 def test_json_lines_are_read_back_equal(table: dict[str, Any], file: Any) -> None:

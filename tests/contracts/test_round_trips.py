@@ -56,7 +56,8 @@ COLUMNS: dict[type[Database], dict[str, tuple[str, Any]]] = {
     Mariadb: {
         "integer": ("bigint", SMALL),
         "decimal(20,2)": ("decimal(20,2)", CENTS),
-        "float": ("double", FINITE),
+        # The sign of a zero is lost where MariaDB reads a number's text.
+        "float": ("double", FINITE.map(lambda value: value + 0.0)),
         "date": ("date", VALUES["date"]),
         "time": ("time(6)", VALUES["time"]),
         "timestamp": ("datetime(6)", VALUES["timestamp"]),
