@@ -17,6 +17,7 @@ from batchxfer.connections import Connections
 from batchxfer.definitions import AnyJob, EndpointOptions, FormatOptions, Job, PullJob
 from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff
 from batchxfer.ids import new_id
+from batchxfer.intake import PullAdapters
 from batchxfer.layout import Encoder
 from batchxfer.model import (
     Artifact,
@@ -32,7 +33,7 @@ from batchxfer.model import (
 )
 from batchxfer.paths import PathError
 from batchxfer.ports import Clock, Codec, Ledger, Query, Source
-from batchxfer.puller import PullAdapters, Puller
+from batchxfer.puller import Puller
 from batchxfer.resolve import Policy
 from batchxfer.settling import OPEN, Settling, outcome_of
 from batchxfer.shortages import shortages

@@ -231,7 +231,7 @@ MUTANTS = (
     Mutant(
         "an unstable file is fetched",
         10,
-        "puller.py",
+        "looking.py",
         "stable = pull.unchanged(present, pull.look(session, this.agreement)) if waited else []",
         "stable = present",
         ("faults/test_promises.py", "test_a_file_that_grows_while_it_is_looked_at_is_left_alone"),
@@ -247,7 +247,7 @@ MUTANTS = (
     Mutant(
         "a known file is fetched again",
         10,
-        "puller.py",
+        "looking.py",
         "return (seen.size, seen.modified) != (known.size, known.modified)",
         "return True",
         ("e2e/test_pull.py", "test_"),

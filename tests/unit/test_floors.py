@@ -76,7 +76,8 @@ FLOORS = (
         modules="""
             tables urls format_checks job_checks pull_checks config schemas
             layout decoding spool connections push pull load
-            naming snapshots activity settling runner puller inbox worker operations
+            naming snapshots activity settling runner inbox worker operations
+            puller pull_attempt looking fetching intake
             ticking crew notify pruning systemd holidays_seen
             suspects sights reconciling doctor
         """,

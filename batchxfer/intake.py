@@ -1,0 +1,169 @@
+"""What becomes of a pull's files once they are here: loaded into the table, then removed or moved at the partner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from batchxfer import load, naming, paths, pull
+from batchxfer.activity import Activity, Listener
+from batchxfer.config import Project
+from batchxfer.connections import Connections
+from batchxfer.definitions import FormatOptions
+from batchxfer.errors import AttemptError, HeldError
+from batchxfer.inbox import whole
+from batchxfer.model import Column, FetchedFile, FetchStatus, Run, TargetColumn
+from batchxfer.ports import Decoder, Ledger, LoadKey, Session, Target
+from batchxfer.pull_attempt import Attempt, Pull
+from batchxfer.settling import Settling
+
+if TYPE_CHECKING:
+    from batchxfer.decoding import Reading
+
+BAD_RECORDS = ".bad.jsonl"
+
+
+class PullAdapters(Protocol):
+    """What wiring finds by name."""
+
+    def target(self, name: str) -> Target: ...
+
+    def decoder(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> Decoder: ...
+
+    def format(self, text: str) -> FormatOptions:
+        """A format from its JSON text, as a snapshot keeps it."""
+
+
+class Intake:
+    """Loads what was fetched for the pulls of one project, and does with the remote files what was agreed."""
+
+    def __init__(
+        self,
+        project: Project,
+        ledger: Ledger,
+        adapters: PullAdapters,
+        connections: Connections,
+        settling: Settling,
+        listener: Listener,
+    ) -> None:
+        self._project = project
+        self._ledger = ledger
+        self._adapters = adapters
+        self._connections = connections
+        self._settling = settling
+        self._listener = listener
+
+    # loading
+
+    def load_all(self, this: Pull, run: Run, attempt: Attempt) -> tuple[Run, AttemptError | None]:
+        """Load what was fetched, in its order; the first that fails stops those after it."""
+        files = [file for file in run.files if file.status is FetchStatus.FETCHED]
+        options = this.definition.load
+        if not files or options is None:
+            return run, None
+        attempt.begun()
+        groups = [files] if is_one_load(this) else [[file] for file in files]
+        for group in groups:
+            try:
+                self._load(this, run, group)
+            except AttemptError as error:
+                for file in group:
+                    self._ledger.record_fetch(this.claim, file.id, FetchStatus.FETCHED, reason=error.message)
+                return self._ledger.find_run(run.id), error
+        return self._ledger.find_run(run.id), None
+
+    def _load(self, this: Pull, run: Run, files: Sequence[FetchedFile]) -> None:
+        options = this.definition.load
+        assert options is not None  # noqa: S101 - asked before
+        guard = None if run.guard_released else this.job.guard
+        pieces = [self._piece(this, run, file) for file in files]
+        loaded = load.load(
+            self._adapters.target(options.database),
+            pieces,
+            options,
+            guard,
+            hint=f"look at it with: batchxfer show {run.id}; load it with: batchxfer release {run.id}",
+            progress=lambda rows: self._listener(Activity(stage="loading", run=run, bytes=0, rows=rows, total=None)),
+        )
+        for file, piece, one in zip(files, pieces, loaded, strict=True):
+            bad_path = piece.bad_path if one.counts.bad_rows else None
+            facts = {"rows": one.counts.rows, "bad_rows": one.counts.bad_rows, "bad_path": bad_path}
+            self._ledger.record_fetch(this.claim, file.id, FetchStatus.LOADED, reason=None, **facts)
+
+    def _piece(self, this: Pull, run: Run, file: FetchedFile) -> load.Piece:
+        local = file.local_path
+        if local is None:
+            raise HeldError(
+                f"the fetched file of {file.path} is not known", hint="exclude the run, and fetch it by hand"
+            )
+        ending = BAD_RECORDS if run.revision == 1 else f".r{run.revision}{BAD_RECORDS}"
+
+        def opened(table: Sequence[TargetColumn], patient: bool) -> Reading:
+            # Arrow is imported where rows are.
+            from batchxfer.decoding import Reading
+
+            options, layout = this.definition.load, this.definition.format
+            assert options is not None  # noqa: S101 - asked before
+            assert layout is not None  # noqa: S101 - a load without a format is refused
+            database = self._project.config.databases[options.database]
+            return Reading(
+                whole(local, file.sha256),
+                layout,
+                self._adapters.decoder,
+                table,
+                compress=this.definition.file.compress,
+                facts=this.facts,
+                naive_zone=database.timezone,
+                patient=patient,
+            )
+
+        return load.Piece(
+            key=LoadKey(project=self._ledger.project_id, file=file.file, revision=run.revision),
+            name=file.path,
+            open=opened,
+            bad_path=local.with_name(local.name + ending),
+        )
+
+    # what becomes of the remote files
+
+    def finish_all(self, this: Pull, run: Run, attempt: Attempt) -> None:
+        """Do what was agreed with the remote file of each that is loaded (or, where nothing is loaded, fetched)."""
+        last = FetchStatus.LOADED if this.definition.load else FetchStatus.FETCHED
+        files = [file for file in run.files if file.status is last]
+        if not files:
+            return
+        attempt.begun()
+        if this.definition.file.then == "leave" or run.revision > 1:
+            for file in files:
+                self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE)
+            return
+        with self._connections.session(this.delivery.endpoint) as session:
+            for file in files:
+                self._finish(this, file, session, last)
+
+    def _finish(self, this: Pull, file: FetchedFile, session: Session, last: FetchStatus) -> None:
+        if this.definition.file.then == "delete":
+            note = pull.remove(session, this.where, file, this.agreement)
+        else:
+            note = self._move(this, file, session, last)
+        gone = note is None
+        self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE, reason=note, gone=gone)
+
+    def _move(self, this: Pull, file: FetchedFile, session: Session, last: FetchStatus) -> str | None:
+        template = paths.parse_taken(this.definition.file.move_to or "", this.job.name)
+        target = paths.render_taken(template, this.facts, paths.split(file.path)[1])
+        options = self._settling.endpoint(this.delivery.endpoint)
+
+        def intend(name: str) -> None:
+            self._ledger.record_fetch(this.claim, file.id, last, moved_to=name)
+
+        given = naming.folders_given(options, template)
+        return pull.move(session, this.where, file, this.agreement, target, given, intend)
+
+
+def is_one_load(this: Pull) -> bool:
+    """Whether all files of the slot are loaded together: replaced, or counted, as one."""
+    options, guard = this.definition.load, this.job.guard
+    return options is not None and (
+        options.mode == "replace" or guard.min_rows is not None or guard.max_rows is not None
+    )
