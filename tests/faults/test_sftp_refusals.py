@@ -307,6 +307,19 @@ def test_a_look_that_overtakes_the_close_is_repeated(tmp_path: Path, early: int)
         assert Looks.before == {}
 
 
+def test_another_server_behind_opensshs_sshd_is_looked_at_before_a_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MySecureShell, whose rename overwrites; the greeting is OpenSSH's."""
+    monkeypatch.setattr(connecting, "IN_ORDER", "SSH-2.0-")
+    with faults.NoExtensions(), connected(tmp_path, faults.RenameOverwrites) as (partner, session):
+        put(session)
+        (tmp_path / "a").write_bytes(b"theirs")
+        with pytest.raises(ForeignFile):
+            session.rename("a.part", "a")
+        assert (partner.file("a"), partner.file("a.part")) == (b"theirs", b"content")
+
+
 def test_a_look_that_overtakes_a_rename_is_repeated(tmp_path: Path) -> None:
     class Looks(LooksTooEarly):
         before: dict[bytes, Any] = {}  # noqa: RUF012

@@ -26,6 +26,9 @@ from batchxfer.errors import AlgorithmError, AttemptError, CredentialError, Host
 
 # The protocol asks every server to do the requests for a file in order; of this one it is known.
 IN_ORDER = "SSH-2.0-OpenSSH"
+# Behind OpenSSH's sshd there may be another SFTP server (MySecureShell, whose rename overwrites). OpenSSH's own has had both of
+# these since 2014, and makes a plain rename by a link, which refuses a name that exists.
+REFUSES_TAKEN_NAMES = frozenset({"posix-rename@openssh.com", "fsync@openssh.com"})
 
 
 def connect(name: str, options: Options, base: Path, key_types: Sequence[str]) -> tuple[SftpSession, str]:
@@ -141,6 +144,7 @@ class _Connection:
             methods = log_in(link.transport, credentials, self._where)
         with self._step("start SFTP", "the sftp subsystem"):
             wire, version, extensions = self._start_sftp(link)
+        in_order = link.transport.remote_version.startswith(IN_ORDER)
         return SftpSession(
             where=self._where,
             root=self._options.root,
@@ -153,7 +157,8 @@ class _Connection:
                 methods=methods,
                 version=version,
                 extensions=extensions,
-                in_order=link.transport.remote_version.startswith(IN_ORDER),
+                in_order=in_order,
+                refuses_taken_names=in_order and extensions.keys() >= REFUSES_TAKEN_NAMES,
             ),
         )
 

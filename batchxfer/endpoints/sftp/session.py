@@ -35,13 +35,18 @@ _MOST_REPLIES, _MOST_NAMES_BYTES = 1_000_000, 64 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """What was learned of the server while connecting. `in_order`: it is known to do one request after the other."""
+    """What was learned of the server while connecting.
+
+    `in_order`: it is known to do one request after the other; `refuses_taken_names`: its plain rename is known to refuse a name
+    that exists, whoever is faster.
+    """
 
     key: HostKey
     methods: tuple[str, ...]
     version: int
     extensions: dict[str, bytes]
     in_order: bool = False
+    refuses_taken_names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +145,7 @@ class SftpSession:
     def rename(self, old: str, new: str) -> None:
         with self._step(f"rename {self._name(old)} to {self._name(new)}"):
             # Some servers overwrite on a plain rename, so look first; some let nobody look.
-            if self._is_seen(new):
+            if not self._server.refuses_taken_names and self._is_seen(new):
                 raise self._foreign(old, new)
             try:
                 self._move(old, wire.RENAME, self._path(old), self._path(new))
