@@ -82,7 +82,7 @@ class Loading:
         """Set the session up, before its first transaction."""
 
     def make_table(self) -> None:
-        loads.create(self.connection, checkfirst=True)
+        self._loads.create(self.connection, checkfirst=True)
         self.connection.commit()
 
     def start(self) -> None:
@@ -155,7 +155,7 @@ class Loading:
         )
 
     def recorded(self, keys: Sequence[LoadKey]) -> dict[LoadKey, LoadCounts]:
-        known = {}
+        known, loads = {}, self._loads
         for key in keys:
             query = sa.select(loads.c.good_rows, loads.c.bad_rows).where(
                 loads.c.project == key.project, loads.c.file == key.file, loads.c.revision == key.revision
@@ -195,7 +195,7 @@ class Loading:
         return count
 
     def record(self, key: LoadKey, counts: LoadCounts) -> None:
-        insert = sa.insert(loads).values(
+        insert = sa.insert(self._loads).values(
             project=key.project, file=key.file, revision=key.revision, good_rows=counts.rows, bad_rows=counts.bad_rows
         )
         with self.told():
@@ -210,6 +210,10 @@ class Loading:
             self.connection.commit()
 
     # inside
+
+    @property
+    def _loads(self) -> sa.Table:
+        return loads(self.connection.dialect.name)
 
     @contextmanager
     def told(self) -> Iterator[None]:

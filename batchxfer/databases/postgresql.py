@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
-from adbc_driver_postgresql import StatementOptions, dbapi
+from adbc_driver_postgresql import StatementOptions
 from psycopg.sql import Literal
 
 from batchxfer import sql
@@ -73,6 +73,9 @@ class Source:
     # session
 
     def _connect(self) -> tuple[Any, Link]:
+        # Imports much of Arrow; who only loads does without.
+        from adbc_driver_postgresql import dbapi
+
         before, marked = sockets(), mark()
         where = address(self.name, self.options, url=self._url, password=self._password, tcp_user_timeout=marked)
         try:
