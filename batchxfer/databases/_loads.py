@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.url import URL
@@ -14,7 +15,7 @@ TABLE = "batchxfer_loads"
 def loads(dialect: str) -> sa.Table:
     """The table, for databases of that dialect."""
     # What is said to one dialect imports it, and that takes a while.
-    engine = {f"{dialect}_engine": "InnoDB"} if dialect in ("mysql", "mariadb") else {}
+    engine: dict[str, Any] = {f"{dialect}_engine": "InnoDB"} if dialect in ("mysql", "mariadb") else {}
     # Lengths that every database can index.
     return sa.Table(
         TABLE,
