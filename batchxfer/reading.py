@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from batchxfer import conversions, instants
 from batchxfer.definitions import FormatOptions
 from batchxfer.model import ColumnType, TargetColumn, TypeName
+from batchxfer.plain import are_plain_decimals, may_be_plain
 from batchxfer.values import TEXT
 
 _T = TypeName
@@ -102,13 +103,13 @@ def _read(
     if name in _STRFTIME and (pattern := getattr(options, _STRFTIME[name])) != "iso":
         return _times(text, name, pattern, options.timezone)
     if name is _T.DECIMAL:
-        if _all_match(text, _decimal_pattern(kind)):
+        if are_plain_decimals(text, kind) or _all_match(text, _decimal_pattern(kind)):
             return Read(text)
-    elif name in _PLAIN and _all_match(text, _PLAIN[name]):
+    elif name in _PLAIN and (may_be_plain(text, name) or _all_match(text, _PLAIN[name])):
         try:
             array = _cast(text, name)
         except pa.ArrowInvalid:
-            pass  # a day that the calendar does not have
+            pass  # a day that the calendar does not have, or signs where none belong
         else:
             if name is not _T.FLOAT or not pc.any(pc.is_inf(array)).as_py():
                 return Read(array)
@@ -283,8 +284,8 @@ def _check(read: Read, text: pa.Array, target: TargetColumn) -> None:
         for index, null in enumerate(text.is_null().to_pylist()):
             if null:
                 read.wrong.setdefault(index, "it is NULL, and the table's column is NOT NULL, or identifies the row")
-    if target.longest is not None and (length := _lengths(array)) is not None:
-        _add(read, pc.greater(length, target.longest), f"it is longer than {target.longest}")
+    if target.longest is not None and _may_be_longer(array, target.longest):
+        _add(read, pc.greater(_lengths(array), target.longest), f"it is longer than {target.longest}")
     if target.fraction is not None and target.fraction < 6 and pa.types.is_temporal(array.type):
         _add(
             read,
@@ -315,10 +316,19 @@ def _is_finer(array: pa.Array, decimals: int) -> pa.Array:
     return pc.not_equal(micros, pc.multiply(pc.divide(micros, step), step))
 
 
-def _lengths(array: pa.Array) -> pa.Array | None:
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        return pc.utf8_length(array)
-    return pc.binary_length(array) if pa.types.is_binary(array.type) else None
+def _is_text(array: pa.Array) -> bool:
+    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
+
+
+def _may_be_longer(array: pa.Array, longest: int) -> bool:
+    """Never false where a value is; no text has more characters than bytes."""
+    if not _is_text(array) and not pa.types.is_binary(array.type):
+        return False
+    return bool(pc.any(pc.greater(pc.binary_length(array), longest)).as_py())
+
+
+def _lengths(array: pa.Array) -> pa.Array:
+    return pc.utf8_length(array) if _is_text(array) else pc.binary_length(array)
 
 
 def _add(read: Read, mask: pa.Array, why: str, *, digits: bool = False) -> None:

@@ -47,7 +47,7 @@ FLOORS = (
     Floor(name="contracts", modules="fields definitions facts ports", together=True, reason="what the parts agree on"),
     Floor(
         name="writing",
-        modules="values instants conversions reading totals charset templates shapes paths globs sql compression",
+        modules="values instants conversions plain reading totals charset templates shapes paths globs sql compression",
         together=True,
         reason="how values, names and bytes are written: the same for every adapter",
     ),
@@ -132,6 +132,7 @@ BANS = (
             "values",
             "instants",
             "conversions",
+            "plain",
             "reading",
             "totals",
             "decoding",
