@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from batchxfer.codec._delimited_pieces import Pieces
 from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
 from batchxfer.definitions import FormatOptions
 from batchxfer.errors import ReadPatiently, UnreadableFile
@@ -50,10 +51,16 @@ class Decoder:
             self._names, first_line = tuple(names), first_line + header.lines
         else:
             self._names = self._agreed
-        if _is_plain(self._options) and not self.patient:
-            yield from self._by_arrow(feed, first_line)
-        else:
+        if not _is_plain(self._options) or self.patient:
             yield from self._one_by_one(records, feed, first_line)
+            return
+        pieces = Pieces(self._options, self._names)
+        if not self._options.trailing_delimiter:
+            for piece in pieces.of(feed.pieces()):
+                lines, _, first_line = _lines(piece.batch, [], 1, first_line)
+                yield from _cut(piece.batch, lines)
+            feed = Feed(pieces.rest)
+        yield from self._by_arrow(feed, first_line)
 
     def _without_last(self, fields: list[str | None]) -> list[str | None]:
         """Without what stands behind a trailing delimiter."""
@@ -156,7 +163,11 @@ class Decoder:
                 held = []
                 yield from self._fields(batch, lines)
         for each in bad:
-            if not _is_blank(each):
+            if _is_blank(each):
+                held.append(line)
+            else:
+                yield from (_miscounted(one, len(self._names), 1, "") for one in held)
+                held = []
                 yield _miscounted(line, len(self._names), _count(each, self._options.trailing_delimiter), each.text)
             line += 1 + each.text.count("\n")
 
@@ -170,8 +181,12 @@ class Decoder:
                     yield _miscounted(lines[index].as_py(), len(self._names), len(self._names) + 1, "")
                 keep = pc.invert(wrong)
                 batch, lines = batch.filter(keep), lines.filter(keep)
-        for start in range(0, batch.num_rows, BATCH_RECORDS):
-            yield Fields(batch=batch.slice(start, BATCH_RECORDS), lines=lines.slice(start, BATCH_RECORDS))
+        yield from _cut(batch, lines)
+
+
+def _cut(batch: pa.RecordBatch, lines: pa.Array) -> Iterator[Fields]:
+    for start in range(0, batch.num_rows, BATCH_RECORDS):
+        yield Fields(batch=batch.slice(start, BATCH_RECORDS), lines=lines.slice(start, BATCH_RECORDS))
 
 
 _BLANK = b"\0blank"

@@ -68,7 +68,7 @@ class Feed:
 
     def read(self, size: int = -1) -> bytes:
         self._give_text_back()
-        pieces, known = [self._left], len(self._left)
+        pieces, known = [self._left] if self._left else [], len(self._left)
         while not self._ended and (size < 0 or known < size):
             piece = next(self._chunks, None)
             if piece is None:
@@ -88,6 +88,9 @@ class Feed:
 
     def pieces(self) -> Iterator[bytes]:
         """What is left, piece by piece."""
+        # What was read as text comes by itself: what follows it is not copied then.
+        if begun := self._text_given_back():
+            yield begun
         while piece := self.read(_READ_BYTES):
             yield piece
 
@@ -138,9 +141,12 @@ class Feed:
 
     def _give_text_back(self) -> None:
         """What was read as text and not taken is bytes again."""
-        if self.text.value:
-            self._left = self.text.value[self.text.at :].encode("utf-8", "surrogatepass") + self._left
-            self.text.value, self.text.at = "", 0
+        self._left = self._text_given_back() + self._left
+
+    def _text_given_back(self) -> bytes:
+        given = self.text.value[self.text.at :].encode("utf-8", "surrogatepass")
+        self.text.value, self.text.at = "", 0
+        return given
 
 
 class Collector:
