@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from batchxfer.inbox import Arrival
 from batchxfer.intake import BAD_RECORDS
 from batchxfer.looking import Looker
 from batchxfer.model import FetchedFile, FetchStatus, Run, SeenFile
-from batchxfer.ports import Ledger, Session
+from batchxfer.ports import Ledger, Reading, Session
 from batchxfer.pull_attempt import Attempt, Pull
 
 
@@ -29,13 +31,18 @@ class Fetcher:
 
     def fetch_all(self, this: Pull, run: Run, session: Session, attempt: Attempt) -> AttemptError | None:
         """Fetch what was seen. What concerns one file alone keeps no other from being fetched: the first such error."""
+        wanted = [file for file in run.files if file.status is FetchStatus.SEEN]
+        with closing(pull.Ahead(session, wanted)) as ahead:
+            return self._fetch_each(this, run, wanted, session, ahead, attempt)
+
+    def _fetch_each(
+        self, this: Pull, run: Run, wanted: Sequence[FetchedFile], session: Session, ahead: pull.Ahead, attempt: Attempt
+    ) -> AttemptError | None:
         failure: AttemptError | None = None
-        for file in run.files:
-            if file.status is not FetchStatus.SEEN:
-                continue
+        for file in wanted:
             attempt.begun(session.server_key)
             try:
-                self._fetch(this, run, file, session)
+                self._fetch(this, run, file, session, ahead)
             except pull.Gone:
                 reason = "it was gone before it could be fetched"
                 self._ledger.record_fetch(this.claim, file.id, FetchStatus.SKIPPED, reason=reason)
@@ -48,13 +55,12 @@ class Fetcher:
                     break
         return failure
 
-    def _fetch(self, this: Pull, run: Run, file: FetchedFile, session: Session) -> None:
+    def _fetch(self, this: Pull, run: Run, file: FetchedFile, session: Session, ahead: pull.Ahead) -> None:
         arrival = self._arrival(this, file)
         if file.local_path and file.sha256 and arrival.accepted(file.local_path, file.sha256):
             self._ledger.record_fetch(this.claim, file.id, FetchStatus.FETCHED, reason=None)
             return
-        file = self._settled_again(this, file, session, arrival)
-        pull.fetch(session, this.where, file, this.agreement, arrival, progress=partial(self._tell, this, run, file))
+        self._receive(this, run, file, session, ahead, arrival)
         if (reason := self._unwanted(this, run, file, arrival.sha256)) is not None:
             arrival.discard()
             facts = {"reason": reason, "bytes": arrival.bytes, "sha256": arrival.sha256}
@@ -68,6 +74,17 @@ class Fetcher:
         path = arrival.accept(intend)
         self._ledger.record_fetch(this.claim, file.id, FetchStatus.FETCHED, local_path=path, reason=None)
 
+    def _receive(
+        self, this: Pull, run: Run, file: FetchedFile, session: Session, ahead: pull.Ahead, arrival: Arrival
+    ) -> None:
+        with ExitStack() as exits:
+            reading = exits.enter_context(closing(ahead.take(file)))
+            now = self._settled_again(this, file, session, arrival, reading)
+            if now is not file:
+                reading = exits.enter_context(closing(pull.begin_reading(session, now)))
+            progress = partial(self._tell, this, run, now)
+            pull.fetch(session, this.where, now, this.agreement, arrival, reading, progress=progress)
+
     def _arrival(self, this: Pull, file: FetchedFile) -> Arrival:
         into = this.definition.file.into
         name = paths.split(file.path)[1]
@@ -77,10 +94,12 @@ class Fetcher:
         target = paths.render_taken(paths.parse_taken(into.removeprefix("/"), this.job.name), this.facts, name)
         return Arrival(Path("/", target) if into.startswith("/") else self._project.folder / target, file.file)
 
-    def _settled_again(self, this: Pull, file: FetchedFile, session: Session, arrival: Arrival) -> FetchedFile:
+    def _settled_again(
+        self, this: Pull, file: FetchedFile, session: Session, arrival: Arrival, reading: Reading
+    ) -> FetchedFile:
         """The file as it is now: one that changed since it was seen must be stable anew. Raises Gone, Changed."""
         try:
-            pull.check_unchanged(session, this.where, file)
+            pull.check_unchanged(this.where, file, reading.look())
         except pull.Gone:
             raise
         except pull.Changed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from batchxfer import load, naming, paths, pull
@@ -138,16 +138,15 @@ class Intake:
                 self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE)
             return
         with self._connections.session(this.delivery.endpoint) as session:
-            for file in files:
-                self._finish(this, file, session, last)
+            for file, note in self._put_away(this, files, session, last):
+                self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE, reason=note, gone=note is None)
 
-    def _finish(self, this: Pull, file: FetchedFile, session: Session, last: FetchStatus) -> None:
+    def _put_away(
+        self, this: Pull, files: Sequence[FetchedFile], session: Session, last: FetchStatus
+    ) -> Iterator[tuple[FetchedFile, str | None]]:
         if this.definition.file.then == "delete":
-            note = pull.remove(session, this.where, file, this.agreement)
-        else:
-            note = self._move(this, file, session, last)
-        gone = note is None
-        self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE, reason=note, gone=gone)
+            return pull.remove_each(session, files, this.agreement)
+        return ((file, self._move(this, file, session, last)) for file in files)
 
     def _move(self, this: Pull, file: FetchedFile, session: Session, last: FetchStatus) -> str | None:
         template = paths.parse_taken(this.definition.file.move_to or "", this.job.name)

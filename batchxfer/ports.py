@@ -301,6 +301,23 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+class Reading(Protocol):
+    """A file that was begun to be read, by `Session.begin_reading`. `look`, then `pieces`, then `look_again`; each raises what
+    Session.stat and Session.read raise."""
+
+    def look(self) -> FileStat | None:
+        """What was at the path before a byte was read, or None when nothing was. May be called again; it is the same then."""
+
+    def pieces(self, offset: int = 0) -> Iterator[bytes]:
+        """The bytes from `offset` to the end of the file, as Session.read has them. May be called again."""
+
+    def look_again(self) -> FileStat | None:
+        """What is at the path now, after the last byte that was read."""
+
+    def close(self) -> None:
+        """Give the file back; never raises, may be called twice."""
+
+
 class Session(Protocol):
     """A connection to an endpoint, used by one thread at a time, for one attempt after another.
 
@@ -317,6 +334,10 @@ class Session(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    @property
+    def at_once(self) -> int:
+        """For how many files something may be asked at once; 1 where nobody is waited for."""
+
     def begin_attempt(self) -> None:
         """Start the deadline and the stall timeout anew; after either passes, the pending call raises."""
 
@@ -325,6 +346,9 @@ class Session(Protocol):
 
     def stat(self, path: str) -> FileStat | None:
         """What is at `path` (a link is not followed), or None when nothing is."""
+
+    def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
+        """What is at each path, as `stat` has it; a server is asked for all at once. Raises where one look does."""
 
     def upload(
         self,
@@ -344,6 +368,12 @@ class Session(Protocol):
     def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
         """The bytes that the server gives back for `path`, until its end."""
 
+    def begin_reading(self, path: str, *, size: int) -> Reading:
+        """Begin to read the file at `path`, which should have `size` bytes, and wait for nothing.
+
+        Several may be begun, so that each is there when its turn comes, and other calls may come between; each must be closed.
+        """
+
     def rename(self, old: str, new: str) -> None:
         """Give `old` the name `new`, which must not exist: raises ForeignFile, changing nothing, where the server refuses
         an existing name. Raises FolderMissing when `old` is not there."""
@@ -353,6 +383,10 @@ class Session(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove the file at `path`; nothing there is no error."""
+
+    def remove_all(self, paths: Sequence[str]) -> None:
+        """Remove the file at each path; a server is asked for all at once. Where one is refused, each of the others may be gone
+        or not: `remove` them to know."""
 
     def make_folder(self, path: str) -> None:
         """Make one folder; one that is there already is no error."""

@@ -6,10 +6,10 @@ Each function is one thing done over one Session; what was done before, and what
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from batchxfer import globs, paths
 from batchxfer.errors import (
@@ -23,7 +23,7 @@ from batchxfer.errors import (
 )
 from batchxfer.inbox import Arrival
 from batchxfer.model import FetchedFile, SeenFile
-from batchxfer.ports import Entry, Progress, Session
+from batchxfer.ports import Entry, FileStat, Progress, Reading, Session
 
 LONGEST_CHECKSUM_FILE = 64 << 10
 _CHECKSUM = re.compile(r"\A\\?([0-9A-Fa-f]{64})(?:[ \t]+[ *]?(?P<name>[^\r\n]+))?[\r\n]*\Z")
@@ -147,25 +147,52 @@ class Gone(Changed):
     kind = "gone"
 
 
+class Ahead:
+    """The readings of files that are fetched one after the other: those that come next are begun before their turn, so that a
+    partner who is far away is waited for once for many."""
+
+    def __init__(self, session: Session, files: Iterable[FetchedFile]) -> None:
+        self._session = session
+        self._waiting = deque(files)
+        self._begun: dict[str, Reading] = {}
+
+    def take(self, file: FetchedFile) -> Reading:
+        """The reading of `file`, which is the caller's to close."""
+        while self._waiting and len(self._begun) < self._session.at_once:
+            following = self._waiting.popleft()
+            self._begun[following.id] = begin_reading(self._session, following)
+        return self._begun.pop(file.id, None) or begin_reading(self._session, file)
+
+    def close(self) -> None:
+        for reading in self._begun.values():
+            reading.close()
+
+
+def begin_reading(session: Session, file: FetchedFile) -> Reading:
+    return session.begin_reading(file.path, size=file.size)
+
+
 def fetch(
     session: Session,
     where: str,
     file: FetchedFile,
     agreement: Agreement,
     arrival: Arrival,
+    reading: Reading,
     *,
     progress: Progress | None = None,
 ) -> None:
-    """Bring the bytes of `file` into `arrival`, durable and verified; its digest is there then.
+    """Bring the bytes of `file`, which `reading` reads, into `arrival`, durable and verified; its digest is there then.
 
     What an earlier attempt kept is gone on with where its end agrees. Raises Changed where the file is not, or does not stay,
     as `file` says; then nothing is kept. Any other AttemptError keeps what is here for the next attempt.
     """
-    check_unchanged(session, where, file)
+    check_unchanged(where, file, reading.look())
     try:
         arrival.open()
-        _receive(session, where, file, arrival, progress)
-        check_unchanged(session, where, file)
+        _receive(reading, where, file, arrival, progress)
+        check_unchanged(where, file, reading.look_again())
+        reading.close()
         arrival.finish()
         _check_sidecar(session, where, file.path, agreement, arrival.sha256)
     except (Changed, UnreadableFile):
@@ -179,9 +206,8 @@ def fetch(
         raise
 
 
-def check_unchanged(session: Session, where: str, file: FetchedFile) -> None:
-    """Raise Changed where the remote file is not as it was listed."""
-    seen = session.stat(file.path)
+def check_unchanged(where: str, file: FetchedFile, seen: FileStat | None) -> None:
+    """Raise Changed where the remote file, as it was seen now, is not as it was listed."""
     if seen is None:
         raise Gone(
             f"{where}: {file.path} is gone; it was there when the folder was listed", hint="it is looked for again"
@@ -193,18 +219,18 @@ def check_unchanged(session: Session, where: str, file: FetchedFile) -> None:
         )
 
 
-def _receive(session: Session, where: str, file: FetchedFile, arrival: Arrival, progress: Progress | None) -> None:
+def _receive(reading: Reading, where: str, file: FetchedFile, arrival: Arrival, progress: Progress | None) -> None:
     if arrival.bytes > file.size:
         arrival.restart()
     tail = arrival.tail()
     offset = arrival.bytes - len(tail)
-    for piece in session.read(file.path, offset=offset):
+    for piece in reading.pieces(offset):
         if tail:
             compared = min(len(tail), len(piece))
             if tail[:compared] != piece[:compared]:
                 # What is here is not the beginning of what is there.
                 arrival.restart()
-                return _receive(session, where, file, arrival, progress)
+                return _receive(reading, where, file, arrival, progress)
             tail, piece = tail[compared:], piece[compared:]
         if arrival.bytes + len(piece) > file.size:
             raise Changed(
@@ -259,14 +285,35 @@ def _checksum(where: str, path: str, content: bytes) -> str:
 # --- what becomes of the remote file -------------------------------------------------------------
 
 
-def remove(session: Session, where: str, file: FetchedFile, agreement: Agreement) -> str | None:
-    """Remove the file that was fetched, and its sidecars. A newer version in its place stays; the words then say so."""
-    if (newer := _newer(session, file)) is not None:
-        return newer
-    session.remove(file.path)
-    for sidecar in agreement.sidecars(file.path):
-        session.remove(sidecar)
-    return None
+def remove_each(
+    session: Session, files: Sequence[FetchedFile], agreement: Agreement
+) -> Iterator[tuple[FetchedFile, str | None]]:
+    """Remove each file that was fetched, and its sidecars; each comes back when it is gone. A newer version in its place stays;
+    the words beside it then say so."""
+    for start in range(0, len(files), session.at_once):
+        some = files[start : start + session.at_once]
+        try:
+            yield from _remove_together(session, some, agreement)
+        except (NetworkError, DeadlineError):
+            raise
+        except AttemptError:
+            # One of them was refused: each by itself says which.
+            for file in some:
+                yield from _remove_together(session, [file], agreement)
+
+
+def _remove_together(
+    session: Session, files: Sequence[FetchedFile], agreement: Agreement
+) -> list[tuple[FetchedFile, str | None]]:
+    notes = [
+        _newer(file, seen) for file, seen in zip(files, session.stat_all([file.path for file in files]), strict=True)
+    ]
+    going = [file.path for file, note in zip(files, notes, strict=True) if note is None]
+    session.remove_all(going)
+    sidecars = [sidecar for path in going for sidecar in agreement.sidecars(path)]
+    if sidecars:
+        session.remove_all(sidecars)
+    return list(zip(files, notes, strict=True))
 
 
 def move(
@@ -282,20 +329,25 @@ def move(
 
     `intend` is told the name before. After a crash it may be called again: what was moved already is found by `file.moved_to`.
     """
-    if session.stat(file.path) is None and file.moved_to is not None and session.stat(file.moved_to) is not None:
+    folders = _to_make(target, given_folders)
+    seen, taken, *there = _see(session, [file.path, target, *folders[-1:]])
+    if seen is None and file.moved_to is not None and session.stat(file.moved_to) is not None:
         _move_sidecars(session, file.path, file.moved_to, agreement)
         return None
-    if (newer := _newer(session, file)) is not None:
-        return newer
-    if session.stat(file.path) is None:
+    if seen is None:
         return "it was gone before it could be moved"
+    if (newer := _newer(file, seen)) is not None:
+        return newer
+    missing = [] if None not in there else folders
     for number in range(1, 10_000):
         name = paths.numbered(target, number)
-        if _is_there(session, name):
+        if taken is not None if number == 1 else _is_there(session, name):
             continue
         intend(name)
         try:
-            _with_folders(session, name, given_folders, partial(session.rename, file.path, name))
+            for folder in missing:
+                session.make_folder(folder)
+            session.rename(file.path, name)
         except ForeignFile:
             continue
         _move_sidecars(session, file.path, name, agreement)
@@ -303,11 +355,17 @@ def move(
     raise ForeignFile(f"{where}: no name is free for {target}", hint="tidy the folder up, then retry")
 
 
-def _newer(session: Session, file: FetchedFile) -> str | None:
-    seen = session.stat(file.path)
+def _newer(file: FetchedFile, seen: FileStat | None) -> str | None:
     if seen is None or (seen.kind == "file" and (seen.size, seen.modified) == (file.size, file.modified)):
         return None
     return "a newer version is in its place, and was left there"
+
+
+def _see(session: Session, names: Sequence[str]) -> list[FileStat | None]:
+    try:
+        return session.stat_all(names)
+    except FolderMissing:
+        return [session.stat(name) if _is_there(session, name) else None for name in names]
 
 
 def _is_there(session: Session, path: str) -> bool:
@@ -327,16 +385,10 @@ def _move_sidecars(session: Session, old: str, new: str, agreement: Agreement) -
             session.remove(before)
 
 
-def _with_folders(session: Session, path: str, given: int | None, act: Callable[[], None]) -> None:
-    """Do it; where a folder of `path` that may be made is missing, make it, and do it again."""
+def _to_make(path: str, given: int | None) -> list[str]:
+    """The folders of `path` that may be made, the outermost first."""
     folders = path.split("/")[:-1]
-    if given is None or len(folders) <= given:
-        act()
-        return
-    if not _is_there(session, "/".join(folders)):
-        for depth in range(given + 1, len(folders) + 1):
-            session.make_folder("/".join(folders[:depth]))
-    act()
+    return [] if given is None else ["/".join(folders[:depth]) for depth in range(given + 1, len(folders) + 1)]
 
 
 def by_age(file: SeenFile) -> tuple[bool, datetime | None, str]:

@@ -8,7 +8,7 @@ import errno
 import os
 import stat as modes
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -66,6 +66,29 @@ class Endpoint:
         return LocalSession(f"endpoint {self._name!r}", self._root, self._options)
 
 
+class LocalReading:
+    """A ports.Reading of a file that is near: nothing is gained by beginning early."""
+
+    def __init__(self, session: LocalSession, path: str) -> None:
+        self._session = session
+        self._path = path
+        self._seen: tuple[FileStat | None] | None = None
+
+    def look(self) -> FileStat | None:
+        if self._seen is None:
+            self._seen = (self._session.stat(self._path),)
+        return self._seen[0]
+
+    def pieces(self, offset: int = 0) -> Iterator[bytes]:
+        return self._session.read(self._path, offset=offset)
+
+    def look_again(self) -> FileStat | None:
+        return self._session.stat(self._path)
+
+    def close(self) -> None:
+        pass
+
+
 class LocalSession:
     """A ports.Session on a folder. `where` names the endpoint in messages.
 
@@ -73,6 +96,7 @@ class LocalSession:
     """
 
     server_key = None
+    at_once = 1
 
     def __init__(self, where: str, root: Path, options: Options) -> None:
         self._where = where
@@ -105,6 +129,9 @@ class LocalSession:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
+        return [self.stat(path) for path in paths]
+
     def upload(
         self,
         path: str,
@@ -132,6 +159,9 @@ class LocalSession:
             while piece := os.read(file, _PIECE_BYTES):
                 yield piece
                 self._check_deadline()
+
+    def begin_reading(self, path: str, *, size: int) -> LocalReading:
+        return LocalReading(self, path)
 
     def rename(self, old: str, new: str) -> None:
         with self._step(f"rename {old} to {new}"):
@@ -169,6 +199,10 @@ class LocalSession:
             except (FileNotFoundError, NotADirectoryError):
                 return
             _sync_folder(target.parent)
+
+    def remove_all(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.remove(path)
 
     def make_folder(self, path: str) -> None:
         with self._step(f"make the folder {path}"):

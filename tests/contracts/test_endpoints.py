@@ -127,6 +127,99 @@ def test_a_reader_that_stops_early_does_not_disturb_what_comes_next(place: Place
     assert (place.folder / "b").read_bytes() == b"between"
 
 
+def test_files_that_were_begun_are_read_each_in_its_turn_whatever_comes_between(place: Place, session: Session) -> None:
+    contents = {
+        f"{number}": bytes([number]) * size for number, size in enumerate((0, 1, 10_000, 255 * KIB, 3 * MIB, 7))
+    }
+    for name, content in contents.items():
+        put(session, name, content)
+    readings = {name: session.begin_reading(name, size=len(content)) for name, content in contents.items()}
+    readings["gone"] = session.begin_reading("gone", size=1)
+    put(session, "between", b"12345")
+    for name, content in contents.items():
+        seen = readings[name].look()
+        assert seen is not None
+        assert (seen.kind, seen.size) == ("file", len(content))
+        assert b"".join(readings[name].pieces()) == content
+        assert readings[name].look_again() == seen
+        readings[name].close()
+        session.remove(name)
+    assert readings["gone"].look() is None
+    with pytest.raises(FolderMissing):
+        list(readings["gone"].pieces())
+    readings["gone"].close()
+    readings["gone"].close()
+    assert b"".join(session.read("between")) == b"12345"
+
+
+def test_a_file_that_was_begun_may_be_read_anew_and_from_the_middle(session: Session) -> None:
+    for size in (1000, 3 * MIB):
+        content = os.urandom(size)
+        put(session, f"{size}", content)
+        reading = session.begin_reading(f"{size}", size=size)
+        for offset in (0, 700, 0, size, size + 5, 700):
+            assert b"".join(reading.pieces(offset)) == content[offset:]
+        pieces = reading.pieces()
+        assert content.startswith(next(pieces))
+        pieces.close()  # type: ignore[attr-defined]
+        assert b"".join(reading.pieces()) == content
+        assert reading.look_again() == session.stat(f"{size}")
+        reading.close()
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MIB])
+@pytest.mark.parametrize("told", [0, 1, 999, 1001, 5 * MIB])
+def test_a_file_of_another_size_than_it_was_begun_with_is_read_to_its_end(
+    session: Session, told: int, size: int
+) -> None:
+    content = os.urandom(size)
+    put(session, "a", content)
+    reading = session.begin_reading("a", size=told)
+    seen = reading.look()
+    assert seen is not None
+    assert seen.size == size
+    assert b"".join(reading.pieces()) == content
+    reading.close()
+
+
+def test_what_was_begun_and_is_not_wanted_leaves_nothing_open(place: Place, session: Session) -> None:
+    put(session, "a")
+    for _ in range(300):
+        session.begin_reading("a", size=4).close()
+    readings = [session.begin_reading("a", size=4) for _ in range(20)]
+    assert b"".join(readings[0].pieces()) == b"a|b\n"
+    for reading in readings:
+        reading.close()
+    assert session.stat("a") is not None
+
+
+def test_many_names_are_looked_at_in_their_order(place: Place, session: Session) -> None:
+    names = [f"{number}" for number in range(100)]
+    for name in names[::2]:
+        (place.folder / name).write_bytes(bytes(int(name)))
+    seen = session.stat_all([*names, "no/folder/a"])
+    assert [stat and stat.size for stat in seen] == [*(None if n % 2 else n for n in range(100)), None]
+    assert session.stat_all([]) == []
+
+
+def test_many_files_are_removed_and_those_that_are_not_there_are_no_error(place: Place, session: Session) -> None:
+    for number in range(0, 100, 2):
+        (place.folder / f"{number}").touch()
+    (place.folder / "stays").touch()
+    session.remove_all([f"{number}" for number in range(100)])
+    session.remove_all([])
+    assert [path.name for path in place.folder.iterdir()] == ["stays"]
+
+
+def test_a_removal_of_many_that_is_refused_is_told_and_the_session_goes_on(place: Place, session: Session) -> None:
+    (place.folder / "a").touch()
+    (place.folder / "folder").mkdir()
+    with pytest.raises(AttemptError, match="cannot remove"):
+        session.remove_all(["folder", "a"])
+    session.remove("a")
+    assert [path.name for path in place.folder.iterdir()] == ["folder"]
+
+
 def test_an_exclusive_upload_refuses_a_name_that_exists_and_leaves_it(place: Place, session: Session) -> None:
     (place.folder / "a").write_bytes(b"theirs")
     with pytest.raises(ForeignFile, match="there already"):

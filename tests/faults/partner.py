@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from batchxfer.errors import FolderMissing, ForeignFile, NetworkError
-from batchxfer.ports import Entry, FileStat, Progress, Readable
+from batchxfer.ports import Entry, FileStat, Progress, Readable, Reading
 
 
 @dataclass
@@ -45,6 +45,7 @@ class MemorySession:
     """Implements ports.Session over a Partner."""
 
     server_key = "SHA256:test"
+    at_once = 1
 
     def __init__(self, partner: Partner, breaks: BreaksAt | None = None) -> None:
         self.partner = partner
@@ -64,6 +65,9 @@ class MemorySession:
             return None if content is None else FileStat(size=len(content))
 
         return self.breaks(look)  # type: ignore[return-value]
+
+    def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
+        return [self.stat(path) for path in paths]
 
     def upload(
         self,
@@ -112,6 +116,13 @@ class MemorySession:
 
     def remove(self, path: str) -> None:
         self.breaks(lambda: self.partner.files.pop(path, None))
+
+    def begin_reading(self, path: str, *, size: int) -> Reading:
+        raise NotImplementedError("this partner only takes files")
+
+    def remove_all(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.remove(path)
 
     def make_folder(self, path: str) -> None:
         self.breaks(lambda: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +57,8 @@ def seen(session: Session, path: str = "box/a.dat") -> FetchedFile:
 
 def fetched(session: Session, file: FetchedFile, target: Path, **options: Any) -> Arrival:
     arrival = Arrival(target, file.id)
-    pull.fetch(session, "endpoint 'partner'", file, AGREED, arrival, **options)
+    with closing(pull.begin_reading(session, file)) as reading:
+        pull.fetch(session, "endpoint 'partner'", file, AGREED, arrival, reading, **options)
     return arrival
 
 
@@ -293,7 +295,7 @@ def test_a_newer_version_is_neither_removed_nor_moved(session: Session, box: Pat
     file = seen(session)
     (box / "a.dat").write_bytes(b"newer")
     note = "a newer version is in its place, and was left there"
-    assert pull.remove(session, "endpoint", file, AGREED) == note
+    assert list(pull.remove_each(session, [file], AGREED)) == [(file, note)]
     assert pull.move(session, "endpoint", file, AGREED, "box/old/a.dat", 0, lambda name: None) == note
     assert (box / "a.dat").read_bytes() == b"newer"
 

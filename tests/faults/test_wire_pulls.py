@@ -157,3 +157,70 @@ def test_a_line_that_fails_at_any_packet_of_a_pull_fetches_and_loads_once(
     for direction, nth in some(points, 4):
         for how, half in HOWS if SOAKING else [next(hows)]:
             strike(pulls, openssh, Cut(direction, nth, how, half), then)
+
+
+MANY = JOB.replace('expect = "once"', 'expect = "some"').partition("[load]")[0]
+
+
+class ManyPulls(Pulls):
+    """Each slot has many small files and a larger one; nothing is loaded."""
+
+    def next(self) -> ManyFiles:
+        self.seen += 1
+        pull = ManyFiles(self, self.seen)
+        place = self.root / pull.day
+        place.mkdir()
+        for name, content in pull.contents.items():
+            (place / name).write_bytes(content)
+            (place / f"{name}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
+            (place / f"{name}.done").touch()
+        return pull
+
+
+class ManyFiles(Pull):
+    @property
+    def contents(self) -> dict[str, bytes]:
+        return {f"{n}.psv": f"{self.number} {n}\n".encode() * (60_000 if n == 3 else 100 * n) for n in range(9)}
+
+    def check_each(self, what: object) -> None:
+        fetched = {name: content for name, content in self.fetched().items() if not name.startswith(".")}
+        assert fetched.items() <= self.contents.items(), f"{what}: {sorted(fetched)}"
+        left = {path for path in self.at_partner() if path.endswith(".psv")}
+        assert {path.rpartition("/")[2] for path in left} | set(fetched) == set(self.contents), f"{what}: lost"
+
+
+def all_left(then: str) -> list[str]:
+    names = [f"{n}.psv{ending}" for n in range(9) for ending in ("", ".done", ".sha256")]
+    return [f"old/{name}" for name in names] if then == "move" else []
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("then", THEN)
+def test_a_line_that_fails_at_any_packet_of_many_files_fetches_each_once(
+    openssh: OpenSSH, tmp_path: Path, then: str
+) -> None:
+    root = tmp_path / "partner"
+    root.mkdir()
+    pulls = ManyPulls(tmp_path / "project", root, keys_for_openssh(openssh, root), more=THEN[then])
+    pulls.project.job("rates", MANY.replace("{{", "{").replace("}}", "}").replace("{then}", THEN[then]))
+    with packets_to(openssh.host, openssh.port) as line:
+        pulls.reach(port=line.port)
+        assert pulls.next().run().code == 0
+        points = [(way, nth) for way in (UP, DOWN) for nth in range(1, line.passed[way] + 1)]
+    hows = cycle(HOWS)
+    for direction, nth in some(points, 4):
+        for how, half in HOWS if SOAKING else [next(hows)]:
+            cut = Cut(direction, nth, how, half)
+            pull = pulls.next()
+            with packets_to(openssh.host, openssh.port, cut) as line:
+                pulls.reach(port=line.port, **HASTY)
+                said = pull.run()
+            assert said.code in (0, 3), f"{cut}: {said}"
+            assert ours() == [], cut
+            pull.check_each(cut)
+            pulls.reach(port=openssh.port)
+            again = pull.again(said)
+            assert again.code == 0, f"{cut}: {said} {again}"
+            assert pull.fetched() == pull.contents, f"{cut}: {again}"
+            assert pull.at_partner() == all_left(then), f"{cut}: {again}"

@@ -18,6 +18,7 @@ from batchxfer.endpoints.sftp.failures import Broken, Refused
 from batchxfer.endpoints.sftp.hostkeys import HostKey, Judgement, Pins, read_known_hosts
 from batchxfer.endpoints.sftp.link import Link, open_socket
 from batchxfer.endpoints.sftp.login import Credentials, log_in, read_credentials
+from batchxfer.endpoints.sftp.looks import Root
 from batchxfer.endpoints.sftp.options import Options
 from batchxfer.endpoints.sftp.session import Server, SftpSession
 from batchxfer.endpoints.sftp.watchdog import Verdict, Watchdog
@@ -147,7 +148,7 @@ class _Connection:
         in_order = link.transport.remote_version.startswith(IN_ORDER)
         return SftpSession(
             where=self._where,
-            root=self._options.root,
+            root=Root(self._options.root),
             deadline_seconds=self._deadline_seconds,
             link=link,
             wire=wire,

@@ -308,6 +308,9 @@ class Pieces(BufferedPipe):  # type: ignore[misc]
                 self._pieces.append(memoryview(data))
                 self._cv.notify()
 
+    def read_ready(self) -> bool:
+        return bool(self._pieces)
+
     def read(self, nbytes: int, timeout: float | None = None) -> memoryview:
         with self._lock:
             while not self._pieces:
@@ -332,6 +335,11 @@ class Stream:
     def recv(self, size: int) -> memoryview:
         """Some bytes; none where the channel is closed."""
         return self._channel.recv(size)  # type: ignore[no-any-return]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether some bytes are here."""
+        return bool(self._channel.in_buffer.read_ready())
 
     def send(self, data: memoryview) -> int:
         """The number of bytes that were sent; 0 where the channel is closed."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchxfer.endpoints.sftp import failures, wire
@@ -13,9 +14,11 @@ from batchxfer.endpoints.sftp.attributes import file_stat
 from batchxfer.endpoints.sftp.failures import Broken, Refused
 from batchxfer.endpoints.sftp.hostkeys import HostKey
 from batchxfer.endpoints.sftp.link import Link
-from batchxfer.endpoints.sftp.transfer import LIMITS, Limits, Upload, ask_limits, download, hear_limits
+from batchxfer.endpoints.sftp.looks import Look, Looks, Root
+from batchxfer.endpoints.sftp.reading import Reading, Readings
+from batchxfer.endpoints.sftp.transfer import FAR_SECONDS, LIMITS, Download, Limits, Upload, ask_limits, hear_limits
 from batchxfer.endpoints.sftp.watchdog import Watchdog
-from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Wire, raise_refusal, string, unpack
+from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Reader, Wire, raise_refusal, string, unpack
 from batchxfer.errors import (
     AttemptError,
     DeadlineError,
@@ -31,6 +34,7 @@ POSIX_RENAME = "posix-rename@openssh.com"
 _READ, _WRITE, _CREATE, _TRUNCATE, _EXCLUSIVE = 0x01, 0x02, 0x08, 0x10, 0x20
 # A folder of half a million names; a server that is hostile, or ill, goes on for ever.
 _MOST_REPLIES, _MOST_NAMES_BYTES = 1_000_000, 64 * 1024 * 1024
+_LISTS_AHEAD = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +53,16 @@ class Server:
     refuses_taken_names: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look:
-    """What was seen at a path, and the number of the request that asked."""
-
-    request: int
-    path: str
-    seen: FileStat | None
-
-
 class SftpSession:
-    """A ports.Session over SFTP. `where` names the endpoint in messages; `root` is put before every path."""
+    """A ports.Session over SFTP. `where` names the endpoint in messages; `root` is before every path."""
+
+    at_once = 32
 
     def __init__(
         self,
         *,
         where: str,
-        root: str,
+        root: Root,
         deadline_seconds: float,
         link: Link,
         wire: Wire,
@@ -73,17 +70,20 @@ class SftpSession:
         server: Server,
     ) -> None:
         self._where = where
-        self._root = root
+        self._name, self._field = root.name, root.field
         self._deadline = deadline_seconds
         self._link = link
         self._wire = wire
         self._watchdog = watchdog
         self._server = server
+        self._looks = Looks(wire, root)
         self._over: str | None = None
         self._limits: Limits | None = None
         self._limits_request: int | None = None
-        self._looked: _Look | None = None
+        self._looked: Look | None = None
         self._refuses_exclusive = False
+        limits = self._limits_of_server
+        self._readings = Readings(wire, root, self._looks, limits, self._step, in_order=server.in_order)
 
     @property
     def server_key(self) -> str:
@@ -107,7 +107,11 @@ class SftpSession:
     def stat(self, path: str) -> FileStat | None:
         with self._step(f"look at {self._name(path)}"):
             fresh = self._fresh(path)
-            return fresh.seen if fresh else self._stat(path)
+            return fresh.seen if fresh else self._looks.at(path)
+
+    def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
+        with self._step(f"look at {self._names(paths)}"):
+            return self._looks.at_each(paths)
 
     def upload(
         self,
@@ -122,11 +126,11 @@ class SftpSession:
             self._ask_limits()
             handle = self._create(path) if exclusive else self._open(path, _WRITE | _CREATE | _TRUNCATE)
             limits = self._limits_of_server()
-            upload = Upload(self._wire, handle, self._path(path), limits, progress, in_order=self._server.in_order)
+            upload = Upload(self._wire, handle, self._field(path), limits, progress, in_order=self._server.in_order)
             if created is not None:
                 self._announce(created, upload)
             sent = upload.send(content)
-            look = self._hear_look(upload.finish(), path)
+            look = self._looks.hear_in_passing(upload.finish(), path)
             # Not every server has closed a file when it looks: what is not as it should be is looked at again.
             self._looked = look if look and look.seen and look.seen.size == sent else None
             return sent
@@ -136,29 +140,34 @@ class SftpSession:
             self._ask_limits()
             began = time.monotonic()
             handle = self._open(path, _READ)
-            limits = self._limits_of_server()
+            far = time.monotonic() - began > FAR_SECONDS
             try:
-                yield from download(self._wire, handle, offset, limits, time.monotonic() - began)
+                yield from Download(self._wire, handle, self._limits_of_server(), offset=offset, far=far).pieces()
             finally:
                 self._close_quietly(handle)
+
+    def begin_reading(self, path: str, *, size: int) -> Reading:
+        with self._step(f"read {self._name(path)}"):
+            self._ask_limits()
+            return self._readings.begin(path, size)
 
     def rename(self, old: str, new: str) -> None:
         with self._step(f"rename {self._name(old)} to {self._name(new)}"):
             # Some servers overwrite on a plain rename, so look first; some let nobody look.
-            if not self._server.refuses_taken_names and self._is_seen(new):
+            if not self._server.refuses_taken_names and self._looks.finds(new):
                 raise self._foreign(old, new)
             try:
-                self._move(old, wire.RENAME, self._path(old), self._path(new))
+                self._move(old, wire.RENAME, self._field(old), self._field(new))
             except Refused as refusal:
                 # OpenSSH reports an existing target as a bare failure, others in their own ways: look again to tell.
-                if self._shows(new) and self._shows(old):
+                if self._looks.shows(new) and self._looks.shows(old):
                     raise self._foreign(old, new) from refusal
                 raise self._rename_refused(refusal, old, new) from refusal
 
     def rename_without_looking(self, old: str, new: str) -> None:
         """The server's own plain rename, for `probe`: whether it refuses an existing name, or overwrites it."""
         with self._step(f"rename {self._name(old)} to {self._name(new)}"):
-            self._wire.command(wire.RENAME, self._path(old), self._path(new))
+            self._wire.command(wire.RENAME, self._field(old), self._field(new))
 
     def replace(self, old: str, new: str) -> None:
         with self._step(f"rename {self._name(old)} over {self._name(new)}"):
@@ -168,23 +177,28 @@ class SftpSession:
                     f"the server has no {POSIX_RENAME}, so it cannot replace a file atomically",
                     hint="set on_exists = 'fail' in the job's [file]",
                 )
-            self._move(old, wire.EXTENDED, string(POSIX_RENAME.encode()), self._path(old), self._path(new))
+            self._move(old, wire.EXTENDED, string(POSIX_RENAME.encode()), self._field(old), self._field(new))
 
     def remove(self, path: str) -> None:
-        with self._step(f"remove {self._name(path)}"):
-            try:
-                self._wire.command(wire.REMOVE, self._path(path))
-            except Refused as refusal:
-                if refusal.code not in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
-                    raise
+        self.remove_all([path])
+
+    def remove_all(self, paths: Sequence[str]) -> None:
+        with self._step(f"remove {self._names(paths)}"):
+            requests = [self._wire.send(wire.REMOVE, self._field(path), more=True) for path in paths]
+            for reply in list(map(self._wire.receive, requests)):
+                try:
+                    raise_refusal(reply, named=True)
+                except Refused as refusal:
+                    if refusal.code not in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
+                        raise
 
     def make_folder(self, path: str) -> None:
         with self._step(f"make the folder {self._name(path)}"):
             try:
-                self._wire.command(wire.MKDIR, self._path(path), NO_ATTRIBUTES)
+                self._wire.command(wire.MKDIR, self._field(path), NO_ATTRIBUTES)
             except Refused:
                 # Which status says "it is there" differs from server to server.
-                there = self._look(path, follow=True)
+                there = self._looks.beyond(path)
                 if there is None:
                     raise
                 if there.kind != "folder":
@@ -194,7 +208,7 @@ class SftpSession:
 
     def list(self, path: str) -> Iterator[Entry]:
         with self._step(f"list {self._name(path)}"):
-            handle = self._wire.get(wire.HANDLE, wire.OPENDIR, self._path(path)).string()
+            handle = self._wire.get(wire.HANDLE, wire.OPENDIR, self._field(path)).string()
             try:
                 yield from self._entries(handle)
             finally:
@@ -251,16 +265,9 @@ class SftpSession:
 
     # parts of steps
 
-    def _name(self, path: str) -> str:
-        return printable(self._full(path))
-
-    def _full(self, path: str) -> str:
-        if self._root in ("", "."):
-            return path
-        return f"{self._root.rstrip('/')}/{path}" if path not in ("", ".") else self._root
-
-    def _path(self, path: str) -> bytes:
-        return string(self._full(path).encode("utf-8", "surrogateescape"))
+    def _names(self, paths: Sequence[str]) -> str:
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        return "".join(map(self._name, paths[:1])) + more
 
     def _ask_limits(self) -> None:
         """With the next request, once a session."""
@@ -273,17 +280,7 @@ class SftpSession:
             self._limits = hear_limits(self._wire, self._limits_request)
         return self._limits
 
-    def _hear_look(self, request: int, path: str) -> _Look | None:
-        """The reply to a look that was sent behind another request; None where the server does not say."""
-        try:
-            reader = unpack(self._wire.receive(request), wire.ATTRS)
-        except Refused as refusal:
-            if refusal.code in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
-                return _Look(request=request, path=path, seen=None)
-            return None
-        return _Look(request=request, path=path, seen=file_stat(reader))
-
-    def _fresh(self, path: str) -> _Look | None:
+    def _fresh(self, path: str) -> Look | None:
         """The last look, where it was at `path` and nothing was asked since."""
         look = self._looked
         return look if look and look.path == path and look.request == self._wire.last_request else None
@@ -291,31 +288,31 @@ class SftpSession:
     def _move(self, old: str, kind: int, *fields: bytes) -> None:
         """Rename `old`, and look in the same round trip whether it is gone. Raises Refused."""
         moving = self._wire.send(kind, *fields, more=True)
-        looking = self._wire.send(wire.LSTAT, self._path(old))
+        looking = self._wire.send(wire.LSTAT, self._field(old))
         try:
             raise_refusal(self._wire.receive(moving), named=True)
         except Refused:
             self._wire.forget(looking)
             raise
-        look = self._hear_look(looking, old)
+        look = self._looks.hear_in_passing(looking, old)
         self._looked = look if look and look.seen is None else None
 
     def _open(self, path: str, flags: int) -> bytes:
         return self._wire.get(
-            wire.HANDLE, wire.OPEN, self._path(path), struct.pack(">I", flags), NO_ATTRIBUTES
+            wire.HANDLE, wire.OPEN, self._field(path), struct.pack(">I", flags), NO_ATTRIBUTES
         ).string()
 
     def _create(self, path: str) -> bytes:
         """Open a file that must not exist. Raises ForeignFile where it does."""
         plain = _WRITE | _CREATE | _TRUNCATE
         if self._refuses_exclusive:
-            if self._is_seen(path):
+            if self._looks.finds(path):
                 raise self._taken(path)
             return self._open(path, plain)
         try:
             return self._open(path, plain | _EXCLUSIVE)
         except Refused as refusal:
-            if self._shows(path):
+            if self._looks.shows(path):
                 raise self._taken(path) from refusal
             if refusal.code not in (failures.UNSUPPORTED, failures.BAD_MESSAGE):
                 raise
@@ -342,39 +339,6 @@ class SftpSession:
             with contextlib.suppress(Exception):
                 self._wire.forget(self._wire.send(wire.CLOSE, string(handle)))
 
-    def _stat(self, path: str) -> FileStat | None:
-        try:
-            return self._look(path, follow=False)
-        except Refused as refusal:
-            if refusal.code != failures.UNSUPPORTED:
-                raise
-            return self._look(path, follow=True)
-
-    def _look(self, path: str, *, follow: bool) -> FileStat | None:
-        try:
-            reader = self._wire.get(wire.ATTRS, wire.STAT if follow else wire.LSTAT, self._path(path))
-        except Refused as refusal:
-            if refusal.code in (failures.NO_SUCH_FILE, failures.NO_SUCH_PATH):
-                return None
-            raise
-        return file_stat(reader)
-
-    def _is_seen(self, path: str) -> bool:
-        """Whether something is at `path`; a server that lets nobody look shows nothing. One that fails to look is not asked
-        to go on: its rename might overwrite what is there."""
-        try:
-            return self._stat(path) is not None
-        except Refused as refusal:
-            if not failures.forbids(refusal):
-                raise
-            return False
-
-    def _shows(self, path: str) -> bool:
-        """Whether something is seen at `path`, where another refusal is what is told."""
-        with contextlib.suppress(Refused):
-            return self._stat(path) is not None
-        return False
-
     def _foreign(self, old: str, new: str) -> ForeignFile:
         return ForeignFile(
             f"{self._where}: cannot rename {self._name(old)} to {self._name(new)}: that name exists already",
@@ -392,13 +356,7 @@ class SftpSession:
 
     def _entries(self, handle: bytes) -> Iterator[Entry]:
         names = 0
-        for _ in range(_MOST_REPLIES):
-            try:
-                reader = self._wire.get(wire.NAME, wire.READDIR, string(handle))
-            except Refused as refusal:
-                if refusal.code == failures.EOF:
-                    return
-                raise
+        for reader in self._replies(handle):
             for _ in range(reader.u32()):
                 name, _long_name, stat = reader.string(), reader.string(), file_stat(reader)
                 names += len(name)
@@ -406,7 +364,27 @@ class SftpSession:
                     yield Entry(name=name.decode("utf-8", "surrogateescape"), stat=stat)
             if names > _MOST_NAMES_BYTES:
                 break
+        else:
+            return
         raise Broken("the server's list of names does not end")
+
+    def _replies(self, handle: bytes) -> Iterator[Reader]:
+        """The replies that hold a folder's names. Where there are many, some are asked for ahead."""
+        waiting = deque([self._wire.send(wire.READDIR, string(handle))])
+        try:
+            for _ in range(_MOST_REPLIES):
+                try:
+                    yield unpack(self._wire.receive(waiting.popleft()), wire.NAME, named=True)
+                except Refused as refusal:
+                    if refusal.code == failures.EOF:
+                        return
+                    raise
+                while len(waiting) < (_LISTS_AHEAD if self._server.in_order else 1):
+                    waiting.append(self._wire.send(wire.READDIR, string(handle), more=True))
+            raise Broken("the server's list of names does not end")
+        finally:
+            for request in waiting:
+                self._wire.forget(request)
 
     def _home(self) -> str | None:
         try:

@@ -34,7 +34,7 @@ _PACKET_OVERHEAD = 1 * KIB
 _WRITES_AHEAD_BYTES = 4 * 1024 * KIB
 # A line of 50 ms carries 40 MB/s with 2 MiB on their way, and eight times as much with more; nearby, more is only in the way.
 _READS_AHEAD_BYTES, _FAR_READS_AHEAD_BYTES = 2 * 1024 * KIB, 16 * 1024 * KIB
-_FAR_SECONDS = 0.005
+FAR_SECONDS = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,35 +169,83 @@ def _read(content: Readable, size: int) -> bytes:
         ) from exc
 
 
-def download(wire: Wire, handle: bytes, offset: int, limits: Limits, round_trip_seconds: float) -> Iterator[bytes]:
-    """The bytes of an open file from `offset` to its end, in order. Few reads are ahead at first, more as they are filled."""
-    waiting: deque[tuple[int, int, int]] = deque()
-    size, ahead = limits.read_bytes, 2
-    most = limits.far_reads if round_trip_seconds > _FAR_SECONDS else limits.reads
-    try:
-        while True:
-            while len(waiting) < ahead:
-                waiting.append((_ask(wire, handle, offset, size), offset, size))
-                offset += size
-            request, at, wanted = waiting.popleft()
-            data = _data(wire, request, wanted)
-            if data is None:
-                return
-            yield data
-            if len(data) < wanted:
-                # A server may give less than was asked: the rest of it comes first, and less is asked from now on.
-                rest = (at + len(data), wanted - len(data))
-                waiting.appendleft((_ask(wire, handle, *rest), *rest))
-                size = max(len(data), 4 * KIB)
-            else:
-                ahead = min(ahead + 1, most)
-    finally:
-        for request, _, _ in waiting:
-            wire.forget(request)
+class Download:
+    """The bytes of an open file from `offset` to its end, in order. Few reads are ahead at first, more as they are filled.
 
+    Where it is `expected` to have so many bytes, one read is at its end, so that the answers to the first ones say all.
+    """
 
-def _ask(wire: Wire, handle: bytes, offset: int, size: int) -> int:
-    return wire.send(READ, string(handle), struct.pack(">QI", offset, size))
+    def __init__(
+        self,
+        wire: Wire,
+        handle: bytes,
+        limits: Limits,
+        *,
+        offset: int = 0,
+        expected: int | None = None,
+        far: bool = False,
+    ) -> None:
+        self._wire = wire
+        self._handle = handle
+        self._offset = offset
+        self._size = limits.read_bytes
+        self._expected = expected
+        self._most = limits.far_reads if far else limits.reads
+        self._ahead = 2
+        self._waiting: deque[tuple[int, int, int]] = deque()
+        self.was_in_one = self.is_used = False
+
+    def begin(self) -> None:
+        """Ask for the first bytes, and wait for nothing. `was_in_one`: nothing more has to be asked, as it looks."""
+        self._ask_ahead()
+        self.was_in_one = self._expected is not None and self._offset > self._expected
+
+    def pieces(self) -> Iterator[bytes]:
+        self.is_used = True
+        try:
+            while True:
+                self._ask_ahead()
+                request, at, wanted = self._waiting.popleft()
+                data = _data(self._wire, request, wanted)
+                if data is None:
+                    return
+                yield data
+                self._heard(at, wanted, len(data))
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Nobody waits for what was asked."""
+        for request, _, _ in self._waiting:
+            self._wire.forget(request)
+        self._waiting.clear()
+
+    def _heard(self, at: int, wanted: int, got: int) -> None:
+        if got < wanted:
+            # A server may give less than was asked: the rest of it comes first, and less is asked from now on.
+            self._waiting.appendleft(self._ask(at + got, wanted - got))
+            self._size = max(got, 4 * KIB)
+            self.was_in_one = False
+        else:
+            self._ahead = min(self._ahead + 1, self._most)
+        if self._expected is not None and at >= self._expected:
+            # It has grown: its end is where it is found.
+            self._expected, self.was_in_one = None, False
+
+    def _ask_ahead(self) -> None:
+        while len(self._waiting) < self._ahead and (size := self._next_size()):
+            self._waiting.append(self._ask(self._offset, size))
+            self._offset += size
+
+    def _next_size(self) -> int:
+        """Of the next read; 0 where the last one is beyond the end already."""
+        if self._expected is None or self._offset == self._expected:
+            return self._size
+        return min(self._size, max(self._expected - self._offset, 0))
+
+    def _ask(self, offset: int, size: int) -> tuple[int, int, int]:
+        request = self._wire.send(READ, string(self._handle), struct.pack(">QI", offset, size), more=True)
+        return request, offset, size
 
 
 def _data(wire: Wire, request: int, wanted: int) -> bytes | None:

@@ -7,6 +7,7 @@ its channel is. Protocol: draft-ietf-secsh-filexfer-02.
 from __future__ import annotations
 
 import struct
+import time
 from typing import NamedTuple, Protocol
 
 from batchxfer.endpoints.sftp.failures import Broken, Refused
@@ -23,6 +24,8 @@ _NAMED = frozenset({OPEN, OPENDIR, READDIR, REMOVE, MKDIR, RENAME, EXTENDED})
 NO_ATTRIBUTES = struct.pack(">I", 0)
 _LARGEST_PACKET = 16 * 1024 * 1024
 _RECEIVE_BYTES = 4 * 1024
+# So many may wait for more to be sent with them; each that is sent by itself is a packet.
+_UNSENT_FIELDS = 128
 
 
 class Channel(Protocol):
@@ -31,6 +34,10 @@ class Channel(Protocol):
     def send(self, data: memoryview) -> int: ...
 
     def recv(self, size: int) -> memoryview: ...
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `recv` would not wait."""
 
 
 class Reply(NamedTuple):
@@ -79,6 +86,7 @@ class Wire:
         self._received = memoryview(b"")
         self._unsent: list[bytes] = []
         self.last_request = 0
+        self.round_trip_seconds: float | None = None
         self._expected: dict[int, Reply | None] = {}
         self._forgotten: set[int] = set()
 
@@ -105,16 +113,27 @@ class Wire:
         header = struct.pack(">IBI", 5 + sum(map(len, fields)), kind, request)
         self._unsent += (header, *fields)
         if not more:
-            self._flush()
+            self.flush()
         return request
 
     def receive(self, request: int) -> Reply:
         """The reply to one request, whatever order replies come in."""
-        self._flush()
         while (reply := self._expected[request]) is None:
+            self.flush()
             self._receive_one()
         del self._expected[request]
         return reply
+
+    def came(self, request: int) -> Reply | None:
+        """The reply to a request, where it has been heard; it stays to be received."""
+        return self._expected[request]
+
+    def hear_what_came(self) -> None:
+        """Take up the replies that are here, and wait for none; what has waited long enough for more is sent."""
+        if len(self._unsent) >= _UNSENT_FIELDS:
+            self.flush()
+        while self._channel.has_more or self._holds_a_packet():
+            self._receive_one()
 
     def forget(self, request: int) -> None:
         """Nobody waits for this reply any more."""
@@ -122,7 +141,12 @@ class Wire:
             self._forgotten.add(request)
 
     def ask(self, kind: int, *fields: bytes) -> Reply:
-        return self.receive(self.send(kind, *fields))
+        began = time.monotonic()
+        reply = self.receive(self.send(kind, *fields))
+        taken = time.monotonic() - began
+        # The shortest says how far the server is, whatever it had to do for others.
+        self.round_trip_seconds = min(self.round_trip_seconds or taken, taken)
+        return reply
 
     def command(self, kind: int, *fields: bytes) -> None:
         """A request whose only good answer is OK."""
@@ -132,7 +156,8 @@ class Wire:
         """A request whose good answer is a packet of the kind `expected`."""
         return unpack(self.ask(kind, *fields), expected, named=kind in _NAMED)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what has waited for more."""
         if self._unsent:
             packets, self._unsent = b"".join(self._unsent), []
             self._send_packet(packets)
@@ -157,6 +182,10 @@ class Wire:
             self._expected[request] = Reply(packet[0], packet[5:])
         else:
             raise Broken(f"the server answered request {request}, which was not asked")
+
+    def _holds_a_packet(self) -> bool:
+        held = self._received
+        return len(held) >= 4 and len(held) - 4 >= int.from_bytes(held[:4], "big")
 
     def _receive_packet(self) -> memoryview:
         size = int.from_bytes(self._take(4), "big")
