@@ -98,7 +98,11 @@ class Stage:
     @cached_property
     def far(self) -> int:
         """The port of a line to the same server, as if it were FAR_MILLISECONDS away."""
-        command = [sys.executable, "-m", "benchmarks.peers.far_line", self.sshd.host, self.sshd.port, FAR_MILLISECONDS]
+        return self.line(FAR_MILLISECONDS)
+
+    def line(self, milliseconds: int) -> int:
+        """The port of a line to the same server, as if it were so far away."""
+        command = [sys.executable, "-m", "benchmarks.peers.far_line", self.sshd.host, self.sshd.port, milliseconds]
         line = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.exits.callback(line.wait, 10)
         self.exits.callback(lambda: line.stdin and line.stdin.close())
