@@ -102,6 +102,8 @@ def visible_json(document: bytes) -> bytes:
 
 def printable(text: str) -> str:
     """`text` on one line: what a server or a file's name says must not steer a terminal or a log."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 from batchxfer.errors import PermanentError
 from batchxfer.templates import FieldKind, Template, TemplateError, TemplateProblem, parse
@@ -203,7 +204,12 @@ def temporary_path(temp_name: str, path: str, attempt: str) -> str:
 
 def render_temp_name(temp_name: str, name: str, attempt: str) -> str:
     """The temporary name for the file `name`, without its folder, unchecked."""
-    return parse(temp_name, TEMP_FIELDS).render({"name": name, "attempt": attempt})
+    return _temp_template(temp_name).render({"name": name, "attempt": attempt})
+
+
+@lru_cache(maxsize=64)
+def _temp_template(text: str) -> Template:
+    return parse(text, TEMP_FIELDS)
 
 
 def parse_sidecar(text: str) -> Template:

@@ -126,6 +126,16 @@ class Packets(Packetizer):  # type: ignore[misc]
     Without the handshake's timer, whose thread outlives a failed handshake; the watchdog is our timer.
     """
 
+    # What of paramiko's own state is moved on.
+    _Packetizer__sequence_number_out: int
+    _Packetizer__sequence_number_in: int
+    _Packetizer__sent_packets: int
+    _Packetizer__sent_bytes: int
+    _Packetizer__received_packets: int
+    _Packetizer__received_bytes: int
+    _Packetizer__iv_out: bytes
+    _Packetizer__iv_in: bytes
+
     def __init__(self, sock: socket.socket) -> None:
         self._ahead = ReadAhead(sock)
         super().__init__(self._ahead)
@@ -148,14 +158,14 @@ class Packets(Packetizer):  # type: ignore[misc]
 
     def _send_parcel(self, parcel: Parcel) -> bool:
         """Send all of it at once; False where paramiko has to, and then nothing was sent."""
-        with self._state("write_lock"):
+        with self._Packetizer__write_lock:
             if not self._may_seal(parcel):
                 return False
             sealed = self._seal(parcel)
             count = len(parcel.pieces)
-            self._move("sequence_number_out", (self._state("sequence_number_out") + count) & 0xFFFFFFFF)
-            self._move("sent_packets", self._state("sent_packets") + count)
-            self._move("sent_bytes", self._state("sent_bytes") + len(sealed))
+            self._Packetizer__sequence_number_out = (self._Packetizer__sequence_number_out + count) & 0xFFFFFFFF
+            self._Packetizer__sent_packets += count
+            self._Packetizer__sent_bytes += len(sealed)
             self.parcels += 1
             self.write_all(sealed)
         return True
@@ -164,14 +174,14 @@ class Packets(Packetizer):  # type: ignore[misc]
         """Whether these packets are like any others: none of them makes paramiko ask for new keys."""
         size = sum(map(_sealed_size, parcel.pieces))
         return bool(
-            self._state("aead_out")
+            self._Packetizer__aead_out
             and self._initial_kex_done
-            and hasattr(self._state("block_engine_out"), "encrypt_into")
-            and self._state("compress_engine_out") is None
-            and not self._state("dump_packets")
-            and not self._state("need_rekey")
-            and self._state("sent_packets") + len(parcel.pieces) < self.REKEY_PACKETS
-            and self._state("sent_bytes") + size < self.REKEY_BYTES
+            and hasattr(self._Packetizer__block_engine_out, "encrypt_into")
+            and self._Packetizer__compress_engine_out is None
+            and not self._Packetizer__dump_packets
+            and not self._Packetizer__need_rekey
+            and self._Packetizer__sent_packets + len(parcel.pieces) < self.REKEY_PACKETS
+            and self._Packetizer__sent_bytes + size < self.REKEY_BYTES
         )
 
     def _seal(self, parcel: Parcel) -> memoryview:
@@ -180,7 +190,7 @@ class Packets(Packetizer):  # type: ignore[misc]
         The nonces are used up before a byte is sent, whatever becomes of them.
         """
         self._make_room(parcel)
-        encrypt, nonce = self._state("block_engine_out").encrypt_into, self._state("iv_out")
+        encrypt, nonce = self._Packetizer__block_engine_out.encrypt_into, self._Packetizer__iv_out
         plain, sealed, at = self._plain, self._sealed, 0
         noise = os.urandom(2 * _BLOCK)
         for piece in parcel.pieces:
@@ -195,7 +205,7 @@ class Packets(Packetizer):  # type: ignore[misc]
             encrypt(nonce, plain[4 : 4 + length], plain[:4], sealed[at + 4 : end])
             nonce = self._inc_iv_counter(nonce)
             at = end
-        self._move("iv_out", nonce)
+        self._Packetizer__iv_out = nonce
         return sealed[:at]
 
     def _make_room(self, parcel: Parcel) -> None:
@@ -228,8 +238,8 @@ class Packets(Packetizer):  # type: ignore[misc]
                 self.gathered += 1
             else:
                 self._next = (payload[0], paramiko.Message(bytes(payload[1:])))
-                self._next[1].seqno = self._state("sequence_number_in")
-            self._move("sequence_number_in", (self._state("sequence_number_in") + 1) & 0xFFFFFFFF)
+                self._next[1].seqno = self._Packetizer__sequence_number_in
+            self._Packetizer__sequence_number_in = (self._Packetizer__sequence_number_in + 1) & 0xFFFFFFFF
             self._ahead.skip(size)
         return gathered
 
@@ -241,37 +251,29 @@ class Packets(Packetizer):  # type: ignore[misc]
         size = 4 + int.from_bytes(ahead[:4], "big") + _TAG
         like_any_other = (
             2 * _BLOCK + 4 <= size <= len(ahead)
-            and self._state("aead_in")
+            and self._Packetizer__aead_in
             and self._initial_kex_done
-            and hasattr(self._state("block_engine_in"), "decrypt_into")
-            and self._state("compress_engine_in") is None
-            and not self._state("dump_packets")
-            and not self._state("need_rekey")
-            and self._state("received_packets") + 1 < self.REKEY_PACKETS
-            and self._state("received_bytes") + size < self.REKEY_BYTES
+            and hasattr(self._Packetizer__block_engine_in, "decrypt_into")
+            and self._Packetizer__compress_engine_in is None
+            and not self._Packetizer__dump_packets
+            and not self._Packetizer__need_rekey
+            and self._Packetizer__received_packets + 1 < self.REKEY_PACKETS
+            and self._Packetizer__received_bytes + size < self.REKEY_BYTES
         )
         return size if like_any_other else 0
 
     def _open(self, packet: memoryview) -> memoryview:
         """The payload of an encrypted packet, whose tag was right. Valid until the next one is opened."""
-        length, nonce = len(packet) - 4 - _TAG, self._state("iv_in")
+        length, nonce = len(packet) - 4 - _TAG, self._Packetizer__iv_in
         plain = self._opened[:length]
-        self._state("block_engine_in").decrypt_into(nonce, packet[4:], packet[:4], plain)
-        self._move("iv_in", self._inc_iv_counter(nonce))
-        self._move("received_packets", self._state("received_packets") + 1)
-        self._move("received_bytes", self._state("received_bytes") + len(packet))
+        self._Packetizer__block_engine_in.decrypt_into(nonce, packet[4:], packet[:4], plain)
+        self._Packetizer__iv_in = self._inc_iv_counter(nonce)
+        self._Packetizer__received_packets += 1
+        self._Packetizer__received_bytes += len(packet)
         payload = plain[1 : length - plain[0]]
         if not payload:
             raise paramiko.SSHException("a packet without a payload")
         return payload
-
-    # paramiko's own state
-
-    def _state(self, field: str) -> Any:
-        return getattr(self, _name(field))
-
-    def _move(self, field: str, value: object) -> None:
-        setattr(self, _name(field), value)
 
 
 def _name(field: str) -> str:
