@@ -191,9 +191,10 @@ _F = FileStatus
 FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
     # Nothing is published that was not begun: `sending` records the temporary name first.
     _F.PENDING: frozenset({_F.PENDING, _F.SENDING, _F.PUBLISHED}),
+    # Back to pending where it was sent while it was built, and taken back.
     _F.SENDING: frozenset(_F),
-    _F.PUBLISHING: frozenset(_F),
-    _F.PUBLISHED: frozenset(_F) - {_F.PUBLISHING},
+    _F.PUBLISHING: frozenset(_F) - {_F.PENDING},
+    _F.PUBLISHED: frozenset(_F) - {_F.PUBLISHING, _F.PENDING},
 }
 
 _T = FetchStatus

@@ -539,6 +539,7 @@ class Ledger(Protocol):
     ) -> None:
         """How far a file has come; the delivery becomes `sending` or `publishing` with it. Values left None stay.
 
+        `pending` takes back what was sent while the file was built: the delivery is as if it had not begun.
         ValueError for a move that model.FILE_MOVES does not have, and for `publishing` before the artifact is recorded.
         """
 

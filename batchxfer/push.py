@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
+from batchxfer.contents import Content, Growing, TakenBack, content_of, stored
 from batchxfer.errors import (
     AttemptError,
     FolderMissing,
@@ -27,9 +26,8 @@ from batchxfer.errors import (
 )
 from batchxfer.model import Artifact, Delivery, DeliveryFile, Evidence, FileRole, FileStatus
 from batchxfer.paths import temporary_path
-from batchxfer.ports import Progress, Readable, Session
+from batchxfer.ports import Progress, Session
 from batchxfer.resolve import Policy, Seen, Step, resolve
-from batchxfer.spool import VerifyingReader, unreadable
 
 
 class Recorder(Protocol):
@@ -62,53 +60,10 @@ class Agreement:
     given_folders: Mapping[FileRole, int | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """The bytes of one file: those of a local file, or a few that are known."""
-
-    size: int
-    sha256: str
-    path: Path | None = None
-    data: bytes = b""
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[Readable]:
-        if self.path is None:
-            yield io.BytesIO(self.data)
-            return
-        try:
-            file = self.path.open("rb")
-        except FileNotFoundError as exc:
-            raise HeldError(
-                f"the artifact {self.path} is gone",
-                hint="bring the file back from a backup and retry, or rerun to query again",
-            ) from exc
-        except OSError as exc:
-            raise unreadable(self.path, exc) from exc
-        with file:
-            reader = VerifyingReader(file)
-            yield reader
-            if reader.hexdigest() != self.sha256:
-                raise HeldError(
-                    f"the artifact {self.path} was damaged on this machine: its sha256 is not the recorded {self.sha256}",
-                    hint="bring the file back from a backup and retry, or rerun to query again",
-                )
-
-
-def contents(artifact: Artifact, data_path: str) -> dict[FileRole, Content]:
-    """What each file of a delivery holds."""
-    line = f"{artifact.sha256}  {data_path.rpartition('/')[2]}\n".encode()
-    return {
-        FileRole.DATA: Content(size=artifact.bytes, sha256=artifact.sha256, path=artifact.path),
-        FileRole.CHECKSUM: Content(size=len(line), sha256=hashlib.sha256(line).hexdigest(), data=line),
-        FileRole.DONE: Content(size=0, sha256=hashlib.sha256(b"").hexdigest()),
-    }
-
-
 def deliver(
     session: Session,
     delivery: Delivery,
-    artifact: Artifact,
+    artifact: Artifact | Growing,
     agreement: Agreement,
     record: Recorder,
     *,
@@ -119,13 +74,16 @@ def deliver(
 ) -> Evidence:
     """Bring every file of `delivery` to its final name, and say how the data file was proven.
 
+    An artifact that is still growing is sent as it grows; no final name is made before it is released.
     `before_publish` is called before each file gets its final name; what it raises stops the delivery there.
-    Raises AttemptError and OwnershipLost. May be called again after either, with the delivery as the ledger has it then.
+    Raises AttemptError, OwnershipLost and TakenBack. May be called again after each, with the delivery as the ledger has it
+    then.
     """
-    texts = contents(artifact, delivery.path)
+    data = stored(artifact) if isinstance(artifact, Artifact) else artifact
     proofs = []
     for file in delivery.files:
-        publisher = Publisher(session, file, texts[file.role], agreement, record, attempt, before_publish)
+        content = content_of(file.role, data, delivery.path)
+        publisher = Publisher(session, file, content, agreement, record, attempt, before_publish)
         proofs.append(publisher.publish(resend=resend, progress=progress if file.role is FileRole.DATA else None))
     how, detail = proofs[0]
     return Evidence(how=how, detail=detail, server_key=session.server_key)
@@ -256,10 +214,19 @@ class Publisher:
             # No other attempt has this name: the server made the file, and said that it did not.
             self._drop(temporary)
             raise ServerError(error.message, hint="it is sent anew, under another temporary name") from error
+        except TakenBack:
+            self._take_back(temporary)
+            raise
         except AttemptError:
             self._drop(temporary)
             raise
         return self._rename(temporary, how)
+
+    def _take_back(self, temporary: str) -> None:
+        """Nothing of it was sent, once the temporary file is gone; where that is not sure, the next attempt sees to it."""
+        with contextlib.suppress(AttemptError):
+            self._session.remove(temporary)
+            self._record(self._file.role, FileStatus.PENDING)
 
     def _send_directly(self, progress: Progress | None, *, over: bool) -> Proof:
         self._before_publish()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,10 @@ from batchxfer import naming, push, snapshots, spool
 from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
+from batchxfer.contents import Growing, TakenBack
 from batchxfer.definitions import AnyJob, EndpointOptions, FormatOptions, Job, PullJob
-from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff
+from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff, TransientError
+from batchxfer.headstart import HeadStart
 from batchxfer.ids import new_id
 from batchxfer.intake import PullAdapters
 from batchxfer.layout import Encoder
@@ -38,6 +41,8 @@ from batchxfer.resolve import Policy
 from batchxfer.settling import OPEN, Settling, outcome_of
 from batchxfer.shortages import shortages
 from batchxfer.snapshots import Definition
+
+_NOT_PUBLISHED = (FileStatus.PENDING, FileStatus.SENDING)
 
 
 class Adapters(PullAdapters, Protocol):
@@ -97,13 +102,14 @@ class Runner:
             return self._settling.too_late(claim, run, job, error)
         if isinstance(job, Job):
             run = self._ensure_artifact(claim, run, job)
-        for delivery in self._due(run, resend) if run.artifact or isinstance(job, PullJob) else ():
+        artifact = run.artifact
+        for delivery in self._due(run, resend) if artifact or isinstance(job, PullJob) else ():
             paused = f"@{delivery.endpoint}" in self._ledger.pauses()
             pause = self._settling.pause_of(job, delivery) if paused and not insist else None
             if pause is None and isinstance(job, PullJob):
                 run = self._puller.pull(claim, run, job, delivery, paused=paused)
-            elif pause is None and isinstance(job, Job):
-                run = self._deliver(claim, run, job, delivery, resend=resend, paused=paused)
+            elif pause is None and isinstance(job, Job) and artifact is not None:
+                run = self._deliver(claim, run, job, delivery, artifact, resend=resend, paused=paused)
             elif pause is not None and pause.until is not None:
                 run = self._settling.wait(claim, delivery, pause.why, pause.until)
         return run
@@ -152,8 +158,9 @@ class Runner:
                 return self._settling.stop(claim, run, self._lost_artifact(run.artifact))
             run = self._ledger.drop_artifact(claim)
         if run.artifact is None:
-            run = self._build(claim, run, job)
-        return self._guard(claim, run, job) if run.artifact else run
+            return self._build(claim, run, job)
+        tripped = self._guard(run, run.artifact, job)
+        return self._settling.stop(claim, run, tripped) if tripped else run
 
     def _lost_artifact(self, artifact: Artifact) -> HeldError:
         return HeldError(
@@ -162,23 +169,55 @@ class Runner:
         )
 
     def _build(self, claim: Claim, run: Run, job: Job) -> Run:
+        """Write the artifact, and let it through, or not. A large one is on its way to its first endpoint meanwhile."""
         attempt = self._ledger.begin_attempt(claim, None)
-        try:
-            with shortages("cannot build the file"):
-                artifact = self._write_artifact(run, job)
-        except AttemptError as error:
-            self._ledger.end_attempt(claim, attempt.id, outcome_of(error), error.info)
-            return self._settling.stop(claim, run, error)
-        return self._ledger.record_artifact(claim, attempt.id, artifact)
+        first = self._first(run)
+        send = None if first is None else partial(self._send_ahead, claim, run, job, first)
+        with HeadStart(send) as ahead:
+            try:
+                with shortages("cannot build the file"):
+                    artifact = self._write_artifact(run, job, ahead)
+            except AttemptError as error:
+                ahead.take_back(error)
+                self._ledger.end_attempt(claim, attempt.id, outcome_of(error), error.info)
+                return self._settling.stop(claim, self._fresh(run, ahead), error)
+            run = self._ledger.record_artifact(claim, attempt.id, artifact)
+            tripped = self._guard(run, artifact, job)
+            if tripped:
+                ahead.take_back(tripped)
+                return self._settling.stop(claim, self._fresh(run, ahead), tripped)
+            if first and ahead.has_begun and f"@{first.endpoint}" in self._ledger.pauses():
+                ahead.take_back(TransientError(f"endpoint {first.endpoint!r} was paused while the file was built"))
+            ahead.release(artifact)
+            return self._fresh(run, ahead)
 
-    def _write_artifact(self, run: Run, job: Job) -> Artifact:
+    def _fresh(self, run: Run, ahead: HeadStart) -> Run:
+        return self._ledger.find_run(run.id) if ahead.has_begun else run
+
+    def _first(self, run: Run) -> Delivery | None:
+        """The delivery that may begin while the file is built: the first, where its final name comes by a rename."""
+        for delivery in self._due(run, resend=False)[:1]:
+            options = self._project.config.endpoints.get(delivery.endpoint)
+            renames = options is not None and options.publish == "rename"
+            is_new = all(file.status in _NOT_PUBLISHED for file in delivery.files) and delivery.delivered_at is None
+            return delivery if renames and is_new else None
+        return None
+
+    def _send_ahead(self, claim: Claim, run: Run, job: Job, delivery: Delivery, growing: Growing) -> None:
+        """In a thread of its own. A pause is looked at when the file is there."""
+        if f"@{delivery.endpoint}" not in self._ledger.pauses():
+            self._deliver(claim, run, job, delivery, growing, resend=False, paused=False)
+
+    def _write_artifact(self, run: Run, job: Job, follower: spool.Follower) -> Artifact:
         now = self._clock.now()
         identifier = new_id(now)
         folder = self._project.spool / run.job
         name = f"{run.due.slot:%Y%m%dT%H%M%SZ}-{identifier}"
-        return self.write(run, folder / name, artifact=identifier, at=now)
+        return self.write(run, folder / name, artifact=identifier, at=now, follower=follower)
 
-    def write(self, run: Run, path: Path, *, artifact: str, at: datetime) -> Artifact:
+    def write(
+        self, run: Run, path: Path, *, artifact: str, at: datetime, follower: spool.Follower | None = None
+    ) -> Artifact:
         """Query, and write the file of `run` to `path`, as its snapshot says. The ledger is not touched.
 
         Raises AttemptError."""
@@ -204,6 +243,7 @@ class Runner:
                 progress=lambda built: self._listener(
                     Activity(stage="building", run=run, rows=built.rows, bytes=built.bytes)
                 ),
+                follower=follower,
             )
 
     def _definition(self, run: Run) -> Definition:
@@ -225,30 +265,42 @@ class Runner:
             endpoint_zone=first.timezone if first else zone,
         )
 
-    def _guard(self, claim: Claim, run: Run, job: Job) -> Run:
-        rows, guard = run.artifact.rows if run.artifact else 0, job.guard
-        if run.guard_released:
-            return run
+    def _guard(self, run: Run, artifact: Artifact, job: Job) -> GuardTripped | None:
+        rows, guard = artifact.rows, job.guard
         low = guard.min_rows is not None and rows < guard.min_rows
         high = guard.max_rows is not None and rows > guard.max_rows
-        if not (low or high):
-            return run
+        if run.guard_released or not (low or high):
+            return None
         limit = f"min_rows = {guard.min_rows}" if low else f"max_rows = {guard.max_rows}"
-        error = GuardTripped(
+        return GuardTripped(
             f"{rows:,} rows, and the job's [guard] has {limit}: nothing was sent",
             hint=f"look at it with: batchxfer show {run.id}; send it with: batchxfer release {run.id}",
         )
-        return self._settling.stop(claim, run, error)
 
     # delivering
 
-    def _deliver(self, claim: Claim, run: Run, job: Job, delivery: Delivery, *, resend: bool, paused: bool) -> Run:
+    def _deliver(
+        self,
+        claim: Claim,
+        run: Run,
+        job: Job,
+        delivery: Delivery,
+        artifact: Artifact | Growing,
+        *,
+        resend: bool,
+        paused: bool,
+    ) -> Run:
         attempt = self._ledger.begin_attempt(claim, delivery.endpoint)
         # Delivered once and open again: a resend that did not come to its end still has to look.
         again = resend or delivery.delivered_at is not None
         try:
             with shortages(f"endpoint {delivery.endpoint!r}: cannot send"):
-                evidence = self._try(claim, run, job, delivery, attempt.id, resend=again, paused=paused)
+                evidence = self._try(claim, run, job, delivery, artifact, attempt.id, resend=again, paused=paused)
+        except TakenBack as taken:
+            # Where the process is asked to end, the attempt ends with its claim.
+            if taken.error is not None:
+                self._ledger.end_attempt(claim, attempt.id, outcome_of(taken.error), taken.error.info)
+            return run
         except AttemptError as error:
             return self._settling.failed(claim, run, job, delivery, attempt.id, error)
         return self._ledger.settle(
@@ -261,11 +313,17 @@ class Runner:
         )
 
     def _try(
-        self, claim: Claim, run: Run, job: Job, delivery: Delivery, attempt: str, *, resend: bool, paused: bool
+        self,
+        claim: Claim,
+        run: Run,
+        job: Job,
+        delivery: Delivery,
+        artifact: Artifact | Growing,
+        attempt: str,
+        *,
+        resend: bool,
+        paused: bool,
     ) -> Evidence:
-        artifact = run.artifact
-        if artifact is None:
-            raise HeldError("there is no artifact to send", hint="rerun to query again")
         options = self._settling.endpoint(delivery.endpoint)
         self._settling.check_environment(delivery.endpoint)
 
@@ -273,12 +331,15 @@ class Runner:
             self._ledger.record_file(claim, delivery.id, role, status, **facts)  # type: ignore[arg-type]
 
         def progress(done: int) -> None:
+            # While it is built, that is what is shown.
+            if isinstance(artifact, Growing) and not artifact.is_released:
+                return
             self._listener(
                 Activity(
                     stage="sending",
                     run=run,
                     bytes=done,
-                    total=artifact.bytes,
+                    total=artifact.bytes if isinstance(artifact, Artifact) else artifact.size,
                     endpoint=delivery.endpoint,
                     path=delivery.path,
                 )
@@ -287,17 +348,24 @@ class Runner:
         with self._connections.session(delivery.endpoint) as session:
             if paused:
                 self._ledger.accept_login(delivery.endpoint)
-            return push.deliver(
-                session,
-                delivery,
-                artifact,
-                self._agreement(run, delivery, options),
-                record,
-                attempt=attempt,
-                resend=resend,
-                progress=progress,
-                before_publish=lambda: self._settling.check_cutoff(run, job),
-            )
+            if isinstance(artifact, Growing):
+                artifact.hold_deadline(session)
+            try:
+                return push.deliver(
+                    session,
+                    delivery,
+                    artifact,
+                    self._agreement(run, delivery, options),
+                    record,
+                    attempt=attempt,
+                    resend=resend,
+                    progress=progress,
+                    before_publish=lambda: self._settling.check_cutoff(run, job),
+                )
+            except TakenBack as exc:
+                taken = exc
+        # Nothing is wrong with the session: the next delivery gets it.
+        raise taken
 
     def _agreement(self, run: Run, delivery: Delivery, options: EndpointOptions) -> push.Agreement:
         file = self._definition(run).file

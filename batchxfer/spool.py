@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from batchxfer.compression import compressor
 from batchxfer.errors import StorageError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from batchxfer.ports import Rows
 
 CHUNK = 1 << 20
+TELL_BYTES = 1 << 20
+"""How often who follows a file is told how large it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +71,25 @@ def check_there(spool: Path) -> None:
         raise unreadable(spool / PROJECT_ID, exc) from exc
 
 
+class Follower(Protocol):
+    """Somebody who reads a file while it is written."""
+
+    def grow(self, path: Path, size: int) -> None:
+        """So many bytes can be read from `path`."""
+
+    def whole(self) -> None:
+        """Those are all; it is made durable, and gets its name."""
+
+
 class HashingFile:
     """A new file, for its owner only, that counts and digests (sha256) what is written to it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, follower: Follower | None = None) -> None:
         self.path = path
         self.bytes = 0
         self._digest = hashlib.sha256()
+        self._follower = follower
+        self._told = 0
         with storage_errors(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -86,9 +100,20 @@ class HashingFile:
             self._file.write(data)
         self._digest.update(data)
         self.bytes += memoryview(data).nbytes
+        if self._follower is not None and self.bytes - self._told >= TELL_BYTES:
+            self._tell(self._follower)
+
+    def _tell(self, follower: Follower) -> None:
+        with storage_errors(self.path):
+            self._file.flush()
+        self._told = self.bytes
+        follower.grow(self.path, self.bytes)
 
     def finish(self) -> str:
         """Make it durable, and return its digest as hex."""
+        if self._follower is not None:
+            self._tell(self._follower)
+            self._follower.whole()
         with storage_errors(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -121,13 +146,14 @@ def build(
     compress: str,
     at: datetime,
     progress: Callable[[Built], None] | None = None,
+    follower: Follower | None = None,
 ) -> Artifact:
-    """Write `rows` through `encoder` into a new file at `path`, and tell what it is.
+    """Write `rows` through `encoder` into a new file at `path`, and tell what it is; `follower` reads it meanwhile.
 
     Raises what `rows` and `encoder` raise (QueryError, UnwritableValue …) and StorageError; then no file remains.
     """
     partial = path.with_name(f"{path.name}.part")
-    with _discarded_on_error(HashingFile(partial)) as file:
+    with _discarded_on_error(HashingFile(partial, follower)) as file:
         _write(file, rows, encoder, compress, progress)
         digest = file.finish()
         with storage_errors(path):

@@ -75,13 +75,15 @@ class Machine:
         strike: Strike | None = None,
         calls: Sequence[str] = EFFECTS,
         most_files: int | None = None,
+        ahead: bool = False,
     ) -> Ended:
-        """`batchxfer WORDS`, under strace, which sees `calls`; at most `most_files` may be open."""
+        """`batchxfer WORDS`, under strace, which sees `calls`; at most `most_files` may be open. `ahead` as
+        tests.e2e.zygote says."""
         said, log, gate = (self.folder / name for name in ("said.txt", "strace.txt", "gate"))
         said.unlink(missing_ok=True)
         if not gate.exists():
             os.mkfifo(gate)
-        pid = self.zygote.begin(list(words), said, gate=str(gate))
+        pid = self.zygote.begin(list(words), said, gate=str(gate), ahead=ahead)
         try:
             with _strace(pid, log, strike, calls) as strace:
                 # It opens once the process waits there.

@@ -120,11 +120,12 @@ class Claims(Reading):
 
     def _take_over(self, tx: Transaction, known: rows.AnyRow) -> None:
         """End what the claim that is gone left open. Its deliveries stay `sending` or `publishing`: that is the intent, from
-        which the next attempt finds out what happened."""
-        for endpoint in self._abandon(tx, known):
+        which the next attempt finds out what happened. Each uses up one retry, also one that was sent while it was built."""
+        endpoints = self._abandon(tx, known)
+        if endpoints:
             spent = (deliveries.c.run == known.id) & deliveries.c.status.in_(_STILL_DUE)
-            if endpoint is not None:
-                spent &= deliveries.c.endpoint == endpoint
+            if None not in endpoints:
+                spent &= deliveries.c.endpoint.in_(endpoints)
             tx.connection.execute(update(deliveries).where(spent).values(retries=deliveries.c.retries + 1))
         self._tell(tx, known.id, "taken-over", owner=known.owner)
 

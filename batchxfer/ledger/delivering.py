@@ -30,6 +30,7 @@ from batchxfer.model import (
 _LOOKED = frozenset({"looked", "inferred", "accepted", "equal", "fetched"})
 _STOPS = frozenset({DeliveryStatus.RETRYING, DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.EXCLUDED})
 _STEPS = {
+    FileStatus.PENDING: DeliveryStatus.PENDING,
     FileStatus.SENDING: DeliveryStatus.SENDING,
     FileStatus.PUBLISHING: DeliveryStatus.PUBLISHING,
     FileStatus.PUBLISHED: DeliveryStatus.PUBLISHING,
@@ -66,6 +67,8 @@ class Delivering(Fetching):
         sha256: str | None = None,
     ) -> None:
         facts = _given(temp_path=temp_path, created=created, bytes=size, sha256=sha256)
+        if status is FileStatus.PENDING:
+            facts = {"temp_path": None}
         with self._store.write() as tx:
             self._claimed(tx, claim)
             known = self._delivery(tx, claim.run, delivery)
@@ -84,7 +87,8 @@ class Delivering(Fetching):
         """The delivery's part of a file's step."""
         values: dict[str, Any] = {}
         if step is not None:
-            values |= {"status": step, "begun_at": known.begun_at or tx.now}
+            begun = None if step is DeliveryStatus.PENDING else known.begun_at or tx.now
+            values |= {"status": step, "begun_at": begun}
             values |= {"reason": None, "retry_at": None, "error": None}
         if role is FileRole.DATA:
             values |= {key: facts[key] for key in ("bytes", "sha256") if key in facts}
@@ -218,14 +222,16 @@ def _given(**facts: object) -> dict[str, Any]:
 
 def _step_of(file: rows.AnyRow, status: FileStatus) -> DeliveryStatus | None:
     """What the delivery becomes with a file's step; None where the step only says again what was known."""
-    return None if file.status == status == FileStatus.PUBLISHED else _STEPS.get(status)
+    says_again = file.status == status and status in (FileStatus.PENDING, FileStatus.PUBLISHED)
+    return None if says_again else _STEPS.get(status)
 
 
 def _check_step(known: rows.AnyRow, file: rows.AnyRow, status: FileStatus) -> None:
     if status not in FILE_MOVES[FileStatus(file.status)]:
         raise ValueError(f"the {file.role} file of delivery {known.id} cannot go from {file.status} to {status}")
     step = _step_of(file, status)
-    if step is not None and step not in DELIVERY_MOVES[DeliveryStatus(known.status)]:
+    taken_back = step is DeliveryStatus.PENDING and known.status != DeliveryStatus.SENDING
+    if step is not None and (taken_back or step not in DELIVERY_MOVES[DeliveryStatus(known.status)]):
         raise ValueError(f"delivery {known.id} cannot go from {known.status} to {step}")
 
 

@@ -245,6 +245,16 @@ class TestClaims:
         # A build is a try of every delivery that waits for it.
         assert [delivery.retries for delivery in run.deliveries] == ([1, 0] if endpoint else [1, 1])
 
+    def test_a_delivery_that_was_sent_while_it_was_built_uses_up_one_retry(self, ledger: Ledger, place: Place) -> None:
+        walk, other = Walk(ledger, place).adopted(planned("bank"), planned("archive")), place.open()
+        ledger.begin_attempt(walk.claim, None)
+        ledger.begin_attempt(walk.claim, "bank")
+        place.end_process(ledger)
+        other.claim(walk.run.id, other.owner)
+        run = other.find_run(walk.run.id)
+        assert [attempt.outcome for attempt in run.attempts] == [Outcome.ABANDONED, Outcome.ABANDONED]
+        assert [delivery.retries for delivery in run.deliveries] == [1, 1]
+
     def test_giving_back_ends_open_attempts_and_uses_up_no_retry(self, ledger: Ledger, place: Place) -> None:
         walk = Walk(ledger, place).adopted()
         ledger.begin_attempt(walk.claim, "bank")

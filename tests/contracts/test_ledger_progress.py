@@ -207,6 +207,31 @@ class TestFiles:
         delivery = walk.step(FileStatus.SENDING).now.deliveries[0]
         assert (delivery.reason, delivery.retry_at, delivery.error, delivery.retries) == (None, None, None, 1)
 
+    def test_what_is_taken_back_is_as_if_it_had_not_begun(self, walk: Walk) -> None:
+        walk.adopted(planned("bank", "old.csv", done=True))
+        settle(walk, DeliveryStatus.RETRYING, reason="broken", retry_at=NOW, error=BROKEN, used_retry=True)
+        walk.step(FileStatus.SENDING, temp_path="out/.a.part").step(FileStatus.PENDING)
+        (delivery,) = walk.now.deliveries
+        assert (delivery.status, delivery.retries, delivery.reason) == (DeliveryStatus.PENDING, 1, None)
+        assert [(file.status, file.temp_path) for file in delivery.files] == [(FileStatus.PENDING, None)] * 2
+        assert walk.adopted(planned("bank", "new.csv")).now.deliveries[0].path == "new.csv"
+
+    def test_only_what_is_being_sent_can_be_taken_back(self, walk: Walk) -> None:
+        walk.adopted().built().step(FileStatus.SENDING, temp_path="out/.a.part").step(FileStatus.PUBLISHING)
+        with pytest.raises(ValueError, match="cannot go from publishing to pending"):
+            walk.step(FileStatus.PENDING)
+        walk.step(FileStatus.PUBLISHED)
+        with pytest.raises(ValueError, match="cannot go from published to pending"):
+            walk.step(FileStatus.PENDING)
+
+    @pytest.mark.parametrize("status", [DeliveryStatus.FAILED, DeliveryStatus.HELD])
+    def test_what_has_been_settled_meanwhile_stays_so(self, walk: Walk, status: DeliveryStatus) -> None:
+        walk.adopted().step(FileStatus.SENDING, temp_path="out/.a.part")
+        settle(walk, status, reason="why")
+        with pytest.raises(ValueError, match=f"cannot go from {status} to pending"):
+            walk.step(FileStatus.PENDING)
+        assert walk.now.deliveries[0].status is status
+
     def test_a_role_that_the_delivery_does_not_have_is_refused(self, walk: Walk) -> None:
         with pytest.raises(ValueError, match="no checksum file"):
             walk.adopted().step(FileStatus.SENDING, FileRole.CHECKSUM)

@@ -92,7 +92,7 @@ class Zygote:
     process: subprocess.Popen[bytes]
     begun: list[int] = field(default_factory=list)
 
-    def begin(self, words: list[str], log: Path, **more: str) -> int:
+    def begin(self, words: list[str], log: Path, **more: str | bool) -> int:
         """The id of the process that carries out `batchxfer WORDS`; `more` as tests.e2e.zygote says."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None

@@ -1,7 +1,8 @@
 """Begins commands from a process that has everything imported already, so that a test can begin, and kill, many.
 
 Speaks lines of JSON: in `{"words": […], "log": PATH}`, out the process's id. The command is the installed one in all else.
-With a `"gate"`, a named pipe, the command waits until somebody has written to it, and may be traced.
+With a `"gate"`, a named pipe, the command waits until somebody has written to it, and may be traced. With `"ahead"` it sends
+any file while it is built, as it does with large ones.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def import_all() -> None:
     import batchxfer.databases.sqlalchemy
     import batchxfer.endpoints.local
     import batchxfer.endpoints.sftp
+    import batchxfer.headstart
     import batchxfer.ledger.opening
     import batchxfer.ledger.postgresql
     import batchxfer.scheduler
@@ -50,6 +52,7 @@ def wait_at(gate: str) -> None:
 
 
 def be_the_command(order: dict[str, object]) -> None:
+    from batchxfer import headstart, spool
     from batchxfer.cli.process import run
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -59,6 +62,8 @@ def be_the_command(order: dict[str, object]) -> None:
     os.dup2(log, 2)
     if "gate" in order:
         wait_at(str(order["gate"]))
+    if order.get("ahead"):
+        headstart.WORTH_BYTES = spool.TELL_BYTES = 1
     words = order["words"]
     assert isinstance(words, list)
     os._exit(run(words))

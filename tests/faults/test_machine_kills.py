@@ -38,6 +38,7 @@ class Kind:
     sftp: bool = True
     postgresql: bool = False
     endpoint: str = ""
+    ahead: bool = False
 
 
 KINDS = {
@@ -45,6 +46,8 @@ KINDS = {
     "push, ledger on PostgreSQL": Kind(Push, PUSH + SIDECARS, postgresql=True),
     "push into a folder": Kind(Push, PUSH + SIDECARS, sftp=False),
     "push, replacing": Kind(Replacing, PUSH + 'on_exists = "replace"\n'),
+    "push, sent while it is built": Kind(Push, PUSH + SIDECARS, ahead=True),
+    "push into a folder, sent while it is built": Kind(Push, PUSH + SIDECARS, sftp=False, ahead=True),
     "push, read back": Kind(Push, PUSH + 'verify = "readback"\ncompress = "none"\n', postgresql=True),
     "push, directly": Kind(DirectPush, PUSH, endpoint='publish = "direct"\n'),
     "fetch": Kind(Pull, PULL),
@@ -76,9 +79,9 @@ def made(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Agreement
 def test_a_command_that_is_killed_at_any_call_leaves_nothing_in_part_and_the_next_finishes_it_once(
     kind: str, machine: Machine, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    agreement = made(kind, tmp_path, request)
+    agreement, ahead = made(kind, tmp_path, request), KINDS[kind].ahead
     agreement.prepare(1)
-    whole = machine.run(agreement.command(1))
+    whole = machine.run(agreement.command(1), ahead=ahead)
     assert whole.code == 0, whole.said
     points = whole.points()
     if not SOAKING:
@@ -86,7 +89,7 @@ def test_a_command_that_is_killed_at_any_call_leaves_nothing_in_part_and_the_nex
     killed = 0
     for number, (call, nth) in enumerate(points, 2):
         agreement.prepare(number)
-        struck = machine.run(agreement.command(number), Strike(call, nth, KILL))
+        struck = machine.run(agreement.command(number), Strike(call, nth, KILL), ahead=ahead)
         assert struck.code in (-9, 0), struck.said
         killed += struck.code == -9
         agreement.assert_nothing_in_part(number)
@@ -98,18 +101,24 @@ def test_a_command_that_is_killed_at_any_call_leaves_nothing_in_part_and_the_nex
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("push", "TERM"), ("fetch and move from a folder", "INT"), ("push into a folder", "HUP")]
+    ("kind", "name"),
+    [
+        ("push", "TERM"),
+        ("push, sent while it is built", "TERM"),
+        ("fetch and move from a folder", "INT"),
+        ("push into a folder", "HUP"),
+    ],
 )
 def test_a_command_that_is_asked_to_end_at_any_call_leaves_nothing_in_part(
     kind: str, name: str, machine: Machine, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    agreement = made(kind, tmp_path, request)
+    agreement, ahead = made(kind, tmp_path, request), KINDS[kind].ahead
     agreement.prepare(1)
-    points = machine.run(agreement.command(1)).points()
+    points = machine.run(agreement.command(1), ahead=ahead).points()
     stopped = 0
     for number, (call, nth) in enumerate(points[:: len(points) // 4], 2):
         agreement.prepare(number)
-        struck = machine.run(agreement.command(number), Strike(call, nth, f"signal={name}"))
+        struck = machine.run(agreement.command(number), Strike(call, nth, f"signal={name}"), ahead=ahead)
         # SIGHUP is a daemon's; of a command it is the terminal that is gone.
         assert struck.code in (0, -1 if name == "HUP" else 128 + getattr(signal, f"SIG{name}")), struck.said
         stopped += struck.code != 0
