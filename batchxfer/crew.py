@@ -13,6 +13,7 @@ from batchxfer.errors import BatchxferError, BusyError, OwnershipLost, Permanent
 from batchxfer.model import OpenRun, Run
 from batchxfer.ports import Ledger
 from batchxfer.runner import Runner
+from batchxfer.waiting import Answer
 from batchxfer.worker import Worker
 
 log = logging.getLogger("batchxfer")
@@ -60,22 +61,22 @@ class Crew:
         with self._guard:
             return len(self._flights)
 
-    def offer(self, run: OpenRun, endpoints: tuple[str, ...], limit: Callable[[str], int], runner: Runner) -> bool:
-        """Start the run where there is room, for it and at each of its `endpoints`; whether it was started."""
+    def offer(self, run: OpenRun, endpoints: tuple[str, ...], limit: Callable[[str], int], runner: Runner) -> Answer:
+        """Start the run where there is room, for it and at each of its `endpoints`."""
         with self._guard:
             at_work = Counter(name for flight in self._flights.values() for name in flight.endpoints)
             if self._closed or len(self._flights) >= self._workers:
-                return False
+                return Answer.NO_WORKER
             if any(at_work[name] >= limit(name) for name in endpoints):
-                return False
+                return Answer.NO_CONNECTION
             if any(flight.job == run.job for flight in self._flights.values()):
-                return False
+                return Answer.JOB_AT_WORK
             # A daemon thread: what hangs in a driver must not keep the process from ending.
             thread = threading.Thread(target=self._fly, args=(run, runner), name=f"run-{run.id}", daemon=True)
             # Begun first: one that cannot be must not keep its job from ever flying again. It ends after `_guard` is free.
             thread.start()
             self._flights[run.id] = _Flight(thread, run.job, endpoints)
-            return True
+            return Answer.STARTED
 
     def ended(self) -> list[Ended]:
         """What has ended since the last call."""
@@ -108,19 +109,19 @@ def carry_out(run: OpenRun, ledger: Ledger, worker: Worker, still_due: StillDue,
     """Claim the run and execute it. Whatever goes wrong is in the ledger, or in the log where that cannot be reached."""
     about = {"run": run.id, "job": run.job, "slot": run.slot}
     try:
-        with worker.claimed(run.id) as claim:
+        with worker.held(run.id) as hold:
             # Since it was found another node, or a person, may have done it, or begun an earlier one.
             if not still_due(run.job, run.id):
                 return Ended(id=run.id, job=run.job, run=None)
             log.info("%s begins: due %s", run.job, run.slot.isoformat(), extra={"action": "begun", **about})
             try:
-                runner.execute(claim, ledger.find_run(run.id))
+                runner.execute(hold.claim, ledger.find_run(run.id))
             except BatchxferError:
                 raise
             except Exception as exc:
                 log.exception("run %s ended with an error that nobody foresaw", run.id, extra={"action": "fault"})
-                runner.stop(claim, ledger.find_run(run.id), _unforeseen(exc))
-        return Ended(id=run.id, job=run.job, run=ledger.find_run(run.id))
+                runner.stop(hold.claim, ledger.find_run(run.id), _unforeseen(exc))
+        return Ended(id=run.id, job=run.job, run=hold.left or ledger.find_run(run.id))
     except (BusyError, OwnershipLost) as error:
         log.info("%s", error.message, extra={"action": "busy", **about})
         return Ended(id=run.id, job=run.job, run=None, error=error)

@@ -10,8 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from batchxfer.notify import Notifier
 from batchxfer.pruning import prune
 from batchxfer.systemd import ServiceManager
 from batchxfer.ticking import Ticker
+from batchxfer.waiting import Answer, Waiting
 from batchxfer.wiring import Workplace
 
 log = logging.getLogger("batchxfer")
@@ -73,14 +73,14 @@ class Wishes:
 
 
 class Shift:
-    """One project at work on one ledger: what is queued, what the crew does. Used by one thread."""
+    """One project at work on one ledger: what waits, what the crew does. Used by one thread."""
 
     def __init__(self, workplace: Workplace, bell: Bell, only: Collection[str] | None = None) -> None:
         self.workplace = workplace
         self._ticker = Ticker(workplace.project, workplace.ledger, only)
         workers = workplace.project.config.workers
         self._crew = Crew(workers, workplace.ledger, workplace.worker, self._ticker.still_due, bell.ring)
-        self._queue: deque[OpenRun] = deque()
+        self._waiting = Waiting()
         self._rings_at: float | None = None
 
     @property
@@ -95,7 +95,8 @@ class Shift:
     def tick(self) -> tuple[OpenRun, ...]:
         """Find what may start; the runs whose files are missing since now."""
         found = self._ticker.tick()
-        self._queue = deque(found.runs)
+        self._waiting.clear()
+        self._line_up(found.runs)
         self._rings_at = None
         self._look_again(found.at, found.next_at)
         return found.missed
@@ -107,36 +108,35 @@ class Shift:
             self._rings_at = then if self._rings_at is None else min(self._rings_at, then)
 
     def start(self) -> None:
-        """Start what is queued and has room."""
-        self._queue = deque(run for run in self._queue if not self._offer(run))
+        """Start what waits and has room."""
+        self._waiting.start(self._offer)
 
-    def _offer(self, run: OpenRun) -> bool:
+    def _line_up(self, runs: Iterable[OpenRun]) -> None:
         known = self.workplace.project.config.endpoints
-        job = self.workplace.project.jobs.get(run.job)
-        endpoints = run.endpoints or (job.file.endpoint_names if job else ())
-        return self._crew.offer(
-            run,
-            tuple(name for name in endpoints if name in known),
-            self.workplace.toolbox.connection_limit,
-            self.workplace.runner,
-        )
+        for run in runs:
+            job = self.workplace.project.jobs.get(run.job)
+            endpoints = run.endpoints or (job.file.endpoint_names if job else ())
+            self._waiting.add(run, tuple(name for name in endpoints if name in known))
+
+    def _offer(self, run: OpenRun, endpoints: tuple[str, ...]) -> Answer:
+        return self._crew.offer(run, endpoints, self.workplace.toolbox.connection_limit, self.workplace.runner)
 
     def collect(self) -> list[Ended]:
-        """What has ended since; the next run of each of those jobs is queued."""
+        """What has ended since; the next run of each of those jobs waits."""
         ended = self._crew.ended()
         # What could not be begun is not begun again at once: the next tick does.
         fruitless = {each.id for each in ended if each.run is None}
         for job in dict.fromkeys(each.job for each in ended):
             found = self._ticker.next_of(job)
-            self._queue = deque(run for run in self._queue if run.job != job)
-            self._queue.extend(run for run in found.runs if run.id not in fruitless)
+            self._waiting.forget(job)
+            self._line_up(run for run in found.runs if run.id not in fruitless)
             self._look_again(found.at, found.next_at)
         return ended
 
     def close(self) -> None:
         """Start nothing more."""
         self._crew.close()
-        self._queue.clear()
+        self._waiting.clear()
 
     def drain(self, until: float) -> bool:
         """Let what runs end until then (time.monotonic()), and hand back what does not; whether all threads have ended."""
@@ -166,6 +166,8 @@ def run_due(workplace: Workplace, only: Collection[str] | None = None) -> list[E
         missed = shift.tick()
         ended += [Ended(id=run.id, job=run.job, run=workplace.ledger.find_run(run.id)) for run in missed]
         while True:
+            # First what waits: the crew is not idle while the ledger is asked.
+            shift.start()
             ended += shift.collect()
             shift.start()
             if shift.busy:
@@ -294,6 +296,7 @@ class Daemon:
         self._wishes.bell.wait(max(self._ticks_at - time.monotonic(), 0.0))
 
     def _work(self) -> None:
+        self._shift.start()
         self._dismiss()
         self._log_ended(self._shift)
         if time.monotonic() >= self._ticks_at:

@@ -78,7 +78,7 @@ FLOORS = (
             layout decoding spool connections contents headstart push pull load
             naming snapshots activity settling runner inbox worker operations
             puller pull_attempt looking fetching intake
-            ticking crew notify pruning systemd holidays_seen
+            ticking waiting crew notify pruning systemd holidays_seen
             suspects sights reconciling doctor
         """,
         together=True,
