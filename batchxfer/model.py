@@ -317,6 +317,15 @@ class Pause:
     until: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is left to do, and what is paused, at one instant of the ledger's clock."""
+
+    now: datetime
+    runs: tuple[OpenRun, ...]
+    pauses: Mapping[str, Pause]
+
+
 class NoticeKind(StrEnum):
     """What somebody may be told of."""
 

@@ -33,6 +33,7 @@ from batchxfer.model import (
     NoticeKind,
     OpenRun,
     Outcome,
+    Outlook,
     ParameterValue,
     Pause,
     Plan,
@@ -430,12 +431,13 @@ class PlannedDelivery:
 class Ledger(Protocol):
     """The record of what is due, was tried and was delivered; the only memory that survives.
 
-    Every method is one transaction, durable when it returns; after a power cut `claim`, `renew`, `adopt`, `begin_attempt` and
-    `let_go` may be as if they had not been called, unless a later call was durable. Methods with a `claim` raise OwnershipLost,
-    and change nothing, when the run has been claimed by another since. State changes that model.DELIVERY_MOVES does not allow
-    raise ValueError. Each change of state is also written as an event, in the same transaction. LedgerError when the ledger
-    cannot be used; DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After any of them nothing
-    was written, except that a DatabaseUnavailable may hide a write whose reply was lost.
+    Every method is one transaction, durable when it returns; after a power cut, or the end of the database's server,
+    `claim`, `renew`, `adopt`, `begin_attempt` and `let_go` may be as if they had not been called, unless a later call was
+    durable. Methods with a `claim` raise OwnershipLost, and change nothing, when the run has been claimed by another since,
+    or the claim or its attempt was forgotten so. State changes that model.DELIVERY_MOVES does not allow raise ValueError.
+    Each change of state is also written as an event, in the same transaction. LedgerError when the ledger cannot be used;
+    DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After any of them nothing was written,
+    except that a DatabaseUnavailable may hide a write whose reply was lost.
     """
 
     @property
@@ -611,6 +613,9 @@ class Ledger(Protocol):
 
     def open_runs(self, job: str | None = None) -> list[OpenRun]:
         """Every newest revision that is not delivered, excluded or skipped, of one job or of all; oldest slot first."""
+
+    def outlook(self, job: str | None = None) -> Outlook:
+        """`open_runs`, `pauses` and `now`, as they stand together."""
 
     def stop(self, claim: Claim, status: RunStatus, reason: str) -> Run:
         """A run without deliveries cannot go on: it is held or failed, until `adopt` gives it some."""

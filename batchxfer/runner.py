@@ -115,14 +115,13 @@ class Runner:
         return run
 
     def _due(self, run: Run, resend: bool) -> list[Delivery]:
-        now = self._ledger.now()
         wanted = OPEN | {DeliveryStatus.DELIVERED} if resend else OPEN
         # What is pending may wait for a look, but not against a person's word.
         return [
             d
             for d in run.deliveries
             if d.status in wanted
-            and (d.status is DeliveryStatus.PENDING or d.retry_at is None or d.retry_at <= now or resend)
+            and (d.status is DeliveryStatus.PENDING or d.retry_at is None or resend or d.retry_at <= self._ledger.now())
         ]
 
     def check_environment(self, name: str) -> None:

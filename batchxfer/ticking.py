@@ -14,7 +14,7 @@ from batchxfer.dispatch import JobRules, Ready, ready
 from batchxfer.errors import BatchxferError
 from batchxfer.facts import Restored
 from batchxfer.health import missing_at
-from batchxfer.model import Mark, NoticeKind, OpenRun, Plan, RunStatus
+from batchxfer.model import Mark, NoticeKind, OpenRun, Outlook, Plan, RunStatus
 from batchxfer.planner import CatchUp
 from batchxfer.ports import Ledger
 from batchxfer.pull_checks import is_dated
@@ -70,30 +70,34 @@ class Ticker:
         self._look_back()
         self._plan(self._ledger.now())
         # Planning takes time, and what it made may start at once: nothing of it is older than this.
-        now = self._ledger.now()
-        found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
-        missed = self._miss(found, now)
+        seen = self._outlook()
+        missed = self._miss(seen)
         if missed:
-            found = [run for run in self._ledger.open_runs() if not self._only or run.job in self._only]
-        self._note_late(found, now)
-        started = self._ready(found, now)
-        return Tick(at=now, runs=started.runs, next_at=self._next(started), missed=tuple(missed))
+            seen = self._outlook()
+        self._note_late(seen)
+        started = self._ready(seen)
+        return Tick(at=seen.now, runs=started.runs, next_at=self._next(started), missed=tuple(missed))
 
     def next_of(self, job: str) -> Tick:
         """What may start of one job, of which a run has just ended."""
-        now = self._ledger.now()
-        started = self._ready(self._ledger.open_runs(job), now)
-        return Tick(at=now, runs=started.runs, next_at=started.next_at)
+        seen = self._ledger.outlook(job)
+        started = self._ready(seen)
+        return Tick(at=seen.now, runs=started.runs, next_at=started.next_at)
 
     def still_due(self, job: str, run: str) -> bool:
         """Whether `run`, which the caller has claimed, is the one of its job to start now. May be asked in any thread."""
-        found = [replace(each, running=False) if each.id == run else each for each in self._ledger.open_runs(job)]
-        return any(each.id == run for each in self._ready(found, self._ledger.now()).runs)
+        seen = self._ledger.outlook(job)
+        runs = tuple(replace(each, running=False) if each.id == run else each for each in seen.runs)
+        return any(each.id == run for each in self._ready(replace(seen, runs=runs)).runs)
 
-    def _ready(self, found: list[OpenRun], now: datetime) -> Ready:
+    def _outlook(self) -> Outlook:
+        seen = self._ledger.outlook()
+        return replace(seen, runs=tuple(run for run in seen.runs if not self._only or run.job in self._only))
+
+    def _ready(self, seen: Outlook) -> Ready:
         # Waiting for a refused login is the runner's: one of its deliveries makes the trial.
-        paused = {name for name, pause in self._ledger.pauses().items() if pause.until is None} if found else set()
-        return ready(found, self._rules, paused, now)
+        paused = {name for name, pause in seen.pauses.items() if pause.until is None}
+        return ready(seen.runs, self._rules, paused, seen.now)
 
     def _next(self, found: Ready) -> datetime | None:
         instants = [known.next_slot for known in self._known.values() if known.next_slot is not None]
@@ -181,12 +185,12 @@ class Ticker:
 
     # lateness
 
-    def _miss(self, found: list[OpenRun], now: datetime) -> list[OpenRun]:
+    def _miss(self, seen: Outlook) -> list[OpenRun]:
         """Say which slots' files have not come in time."""
         missed = []
-        for run in found:
+        for run in seen.runs:
             if run.job in self._waiting and run.status in (RunStatus.PENDING, RunStatus.RETRYING):
-                reason = self._why_missing(run, now)
+                reason = self._why_missing(run, seen.now)
                 if reason is not None and self._ledger.miss(run.id, reason):
                     missed.append(run)
                     log.warning("%s: %s", run.job, reason, extra={"action": "missing", "job": run.job, "run": run.id})
@@ -202,14 +206,15 @@ class Ticker:
             return None
         return f"no file came for the slot {run.slot.isoformat()} until {at.isoformat()}"
 
-    def _note_late(self, found: list[OpenRun], now: datetime) -> None:
+    def _note_late(self, seen: Outlook) -> None:
         """A slot that is due and not delivered is late, whether or not anything has failed."""
-        noted = {notice.run for notice in self._ledger.notices() if notice.kind is NoticeKind.LATE} if found else set()
-        for run in found:
+        told = self._ledger.notices() if seen.runs else ()
+        noted = {notice.run for notice in told if notice.kind is NoticeKind.LATE}
+        for run in seen.runs:
             job = self._jobs.get(run.job)
             if job is None or job.schedule is None or run.id in noted or run.status is RunStatus.MISSING:
                 continue
-            if now - run.slot > job.schedule.late_after:
+            if seen.now - run.slot > job.schedule.late_after:
                 detail = {"slot": run.slot, "status": run.status, "late_after": str(job.schedule.late_after)}
                 self._ledger.note(NoticeKind.LATE, run.id, job=run.job, run=run.id, detail=detail)
 

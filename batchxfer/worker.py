@@ -6,13 +6,22 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from batchxfer.errors import BatchxferError, OwnershipLost
-from batchxfer.model import Claim
+from batchxfer.model import Claim, Run
 from batchxfer.ports import RENEW_EVERY, Ledger
 from batchxfer.shortages import shortages
 
 log = logging.getLogger("batchxfer")
+
+
+@dataclass
+class Hold:
+    """A claim, and the run as it was left; `left` is None until then, and where it was not ours any more."""
+
+    claim: Claim
+    left: Run | None = None
 
 
 class Worker:
@@ -30,7 +39,14 @@ class Worker:
 
         Raises BusyError where another owner holds it.
         """
+        with self.held(run) as hold:
+            yield hold.claim
+
+    @contextlib.contextmanager
+    def held(self, run: str) -> Iterator[Hold]:
+        """As `claimed`; how the run was left is known after it."""
         claim = self._ledger.claim(run, self._owner)
+        hold = Hold(claim)
         with self._guard:
             self._claims[claim.token] = claim
         ended = threading.Event()
@@ -38,7 +54,7 @@ class Worker:
         try:
             with shortages(f"run {run} cannot be worked on"):
                 heartbeat.start()
-            yield claim
+            yield hold
         finally:
             ended.set()
             if heartbeat.ident is not None:
@@ -47,7 +63,7 @@ class Worker:
                 ours = self._claims.pop(claim.token, None) is not None
             if ours:
                 with contextlib.suppress(OwnershipLost):
-                    self._ledger.let_go(claim)
+                    hold.left = self._ledger.let_go(claim)
 
     def hand_back(self) -> int:
         """Give every run back, whatever is being done for it: its thread cannot write, or publish, any more. Their number."""

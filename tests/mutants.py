@@ -336,8 +336,8 @@ MUTANTS = (
         "a ledger that was put back is not known",
         11,
         "ledger/restoring.py",
-        "return at != remembered.at",
-        "return False",
+        "remembered is not None and found.at != remembered.at",
+        "False",
         ("contracts/test_ledger_restored.py", "test_a_ledger_that_lacks_what_the_spool_remembers_was_put_back"),
     ),
     Mutant(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import orjson
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from batchxfer.errors import ErrorInfo
+from batchxfer.errors import ErrorInfo, OwnershipLost
 from batchxfer.ids import new_id
 from batchxfer.ledger import rows, typed
 from batchxfer.ledger.claims import Claims
 from batchxfer.ledger.records import fields
 from batchxfer.ledger.schema import artifacts, attempts, deliveries, delivery_files, snapshots
-from batchxfer.ledger.store import Transaction
+from batchxfer.ledger.store import Haste, Transaction
 from batchxfer.model import Artifact, Attempt, Claim, DeliveryStatus, FileStatus, Outcome, Run, Snapshot
 from batchxfer.ports import PlannedDelivery
 
@@ -22,20 +22,22 @@ _ENDED = (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
 
 
 _same_endpoint = func.coalesce(attempts.c.endpoint, "") == bindparam("the_endpoint")
+_delivery_to = select(deliveries.c.id).where(
+    deliveries.c.run == bindparam("the_run"), deliveries.c.endpoint == bindparam("the_endpoint")
+)
 _COUNTS = select(
     func.count(),
     func.count().filter(_same_endpoint),
     func.count().filter(_same_endpoint, attempts.c.ended_at.is_(None)),
+    _delivery_to.scalar_subquery(),
 ).where(attempts.c.run == bindparam("the_run"))
-_DELIVERY_TO = select(deliveries.c.id).where(
-    deliveries.c.run == bindparam("the_run"), deliveries.c.endpoint == bindparam("the_endpoint")
-)
 _BEGIN = insert(attempts)
 _ATTEMPT = select(attempts).where(
     attempts.c.id == bindparam("the_attempt"),
     attempts.c.run == bindparam("the_run"),
     attempts.c.claim == bindparam("the_token"),
 )
+_ANY_ATTEMPT = select(attempts.c.id).where(attempts.c.id == bindparam("the_attempt"))
 _END = update(attempts).where(attempts.c.id == bindparam("the_attempt"))
 _FORGET = update(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
 
@@ -45,7 +47,7 @@ class Building(Claims):
 
     def adopt(self, claim: Claim, snapshot: Snapshot, deliveries: Sequence[PlannedDelivery]) -> Run:
         _refuse_doubles(deliveries)
-        with self._store.write(hasty=True) as tx:
+        with self._store.write(Haste.POWER) as tx:
             self._claimed(tx, claim)
             self._set(tx, claim.run, snapshot=self._keep_snapshot(tx, snapshot), ending=None, reason=None)
             self._plan_deliveries(tx, claim.run, deliveries)
@@ -101,11 +103,12 @@ class Building(Claims):
     # attempts
 
     def begin_attempt(self, claim: Claim, endpoint: str | None) -> Attempt:
-        with self._store.write(hasty=True) as tx:
+        with self._store.write(Haste.SERVER) as tx:
             self._claimed(tx, claim)
-            self._check_endpoint(tx, claim.run, endpoint)
             which = {"the_run": claim.run, "the_endpoint": endpoint or ""}
-            tries, before, still_open = tx.connection.execute(_COUNTS, which).one()
+            tries, before, still_open, delivery = tx.connection.execute(_COUNTS, which).one()
+            if endpoint is not None and delivery is None:
+                raise ValueError(f"run {claim.run} has no delivery to {endpoint!r}")
             if still_open:
                 raise ValueError(f"run {claim.run} has an open attempt at {endpoint or 'its build'} already")
             attempt = Attempt(id=new_id(tx.now), number=before + 1, endpoint=endpoint, started_at=tx.now)
@@ -119,12 +122,6 @@ class Building(Claims):
             self._claimed(tx, claim)
             self._end(tx, claim, attempt, outcome, error)
 
-    def _check_endpoint(self, tx: Transaction, run: str, endpoint: str | None) -> None:
-        if endpoint is None:
-            return
-        if tx.connection.execute(_DELIVERY_TO, {"the_run": run, "the_endpoint": endpoint}).first() is None:
-            raise ValueError(f"run {run} has no delivery to {endpoint!r}")
-
     def _end(
         self, tx: Transaction, claim: Claim, attempt: str, outcome: Outcome, error: ErrorInfo | None
     ) -> rows.AnyRow:
@@ -132,7 +129,7 @@ class Building(Claims):
         which = {"the_attempt": attempt, "the_run": claim.run, "the_token": claim.token}
         row = tx.connection.execute(_ATTEMPT, which).one_or_none()
         if row is None:
-            raise ValueError(f"no attempt {attempt} of this claim on run {claim.run}")
+            raise self._unknown(tx, claim, attempt)
         if row.outcome not in (None, outcome):
             raise ValueError(f"attempt {attempt} has ended already: {row.outcome}, not {outcome}")
         if row.outcome is None:
@@ -148,6 +145,14 @@ class Building(Claims):
                 error=fields(error),
             )
         return row
+
+    def _unknown(self, tx: Transaction, claim: Claim, attempt: str) -> Exception:
+        if tx.connection.execute(_ANY_ATTEMPT, {"the_attempt": attempt}).first() is not None:
+            return ValueError(f"attempt {attempt} is not of this claim on run {claim.run}")
+        return OwnershipLost(
+            f"the ledger has forgotten the attempt {attempt} of run {claim.run}: its database ended meanwhile",
+            hint=f"it is tried again; see what became of it with: batchxfer show {claim.run}",
+        )
 
     # the artifact
 

@@ -12,7 +12,7 @@ from batchxfer.ids import new_id
 from batchxfer.ledger import rows
 from batchxfer.ledger.reading import Reading
 from batchxfer.ledger.schema import attempts, deliveries, runs, slots
-from batchxfer.ledger.store import Transaction
+from batchxfer.ledger.store import Haste, Transaction
 from batchxfer.model import Claim, DeliveryStatus, Due, Outcome, ParameterValue, Run, RunStatus
 from batchxfer.ports import LEASE
 
@@ -81,7 +81,7 @@ class Claims(Reading):
     def claim(self, run: str, owner: str) -> Claim:
         if self._store.hold(owner):
             self._sweep()
-        with self._store.write(hasty=True) as tx:
+        with self._store.write(Haste.SERVER) as tx:
             known = self._locked(tx, run)
             if self._lives(tx, known):
                 raise BusyError(
@@ -104,18 +104,18 @@ class Claims(Reading):
             return Claim(run=run, token=token, owner=owner)
 
     def renew(self, claim: Claim) -> None:
-        with self._store.write(hasty=True) as tx:
+        with self._store.write(Haste.SERVER) as tx:
             self._claimed(tx, claim)
             self._set(tx, claim.run, lease_until=tx.now + LEASE)
 
     def let_go(self, claim: Claim) -> Run:
-        with self._store.write(hasty=True) as tx:
+        with self._store.write(Haste.SERVER) as tx:
             known = self._claimed(tx, claim)
             self._abandon(tx, known)
-            self._set(tx, claim.run, claim=None, owner=None, claimed_at=None, lease_until=None)
-            run = self._load(tx, claim.run)
-            self._set(tx, claim.run, status=run.status, reason=run.reason, retry_at=run.retry_at)
-            self._tell(tx, claim.run, "let-go", status=run.status, reason=run.reason, retry_at=run.retry_at)
+            run = rows.load(tx.connection, [claim.run], self._store.spool, lives=lambda row: False)[0]
+            standing = {"status": run.status, "reason": run.reason, "retry_at": run.retry_at}
+            self._set(tx, claim.run, claim=None, owner=None, claimed_at=None, lease_until=None, **standing)
+            self._tell(tx, claim.run, "let-go", **standing)
             return run
 
     def _take_over(self, tx: Transaction, known: rows.AnyRow) -> None:

@@ -12,7 +12,7 @@ from batchxfer.errors import ErrorInfo
 from batchxfer.ledger import rows
 from batchxfer.ledger.fetching import Fetching
 from batchxfer.ledger.records import fields
-from batchxfer.ledger.schema import artifacts, deliveries, delivery_files, runs
+from batchxfer.ledger.schema import artifacts, deliveries, delivery_files
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import (
     DELIVERY_MOVES,
@@ -48,9 +48,19 @@ _DELIVERY = select(deliveries).where(
 )
 _SET = update(deliveries).where(deliveries.c.id == bindparam("the_delivery"))
 _of_file = (delivery_files.c.delivery == bindparam("the_delivery")) & (delivery_files.c.role == bindparam("the_role"))
-_FILE = select(delivery_files).where(_of_file)
-_SET_FILE = update(delivery_files).where(_of_file)
 _ARTIFACT = select(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
+# A delivery, one of its files, and the artifact of its run.
+_WITH_FILE = (
+    _DELIVERY.add_columns(
+        delivery_files.c.role.label("file_role"),
+        delivery_files.c.status.label("file_status"),
+        delivery_files.c.path.label("file_path"),
+        _ARTIFACT.with_only_columns(artifacts.c.id).scalar_subquery().label("artifact"),
+    )
+    .select_from(deliveries)
+    .outerjoin(delivery_files, _of_file)
+)
+_SET_FILE = update(delivery_files).where(_of_file)
 
 
 class Delivering(Fetching):
@@ -71,15 +81,13 @@ class Delivering(Fetching):
             facts = {"temp_path": None}
         with self._store.write() as tx:
             self._claimed(tx, claim)
-            known = self._delivery(tx, claim.run, delivery)
-            file = self._file(tx, delivery, role)
-            _check_step(known, file, status)
-            if status is FileStatus.PUBLISHING:
-                self._require_artifact(tx, claim.run)
+            known = self._with_file(tx, claim.run, delivery, role)
+            _check_step(known, status)
             which = {"the_delivery": delivery, "the_role": role}
             tx.connection.execute(_SET_FILE, {**which, "status": status, **facts})
-            self._step(tx, known, role, _step_of(file, status), facts)
-            self._tell(tx, claim.run, f"file-{status}", endpoint=known.endpoint, role=role, path=file.path, **facts)
+            self._step(tx, known, role, _step_of(known, status), facts)
+            about = {"endpoint": known.endpoint, "role": role, "path": known.file_path}
+            self._tell(tx, claim.run, f"file-{status}", **about, **facts)
 
     def _step(
         self, tx: Transaction, known: rows.AnyRow, role: FileRole, step: DeliveryStatus | None, facts: Mapping[str, Any]
@@ -110,7 +118,7 @@ class Delivering(Fetching):
         error: ErrorInfo | None = None,
     ) -> Run:
         with self._store.write() as tx:
-            self._claimed(tx, claim)
+            run = self._claimed(tx, claim)
             known = self._delivery(tx, claim.run, delivery)
             _check_move(known, status, reason, retry_at)
             if status is DeliveryStatus.DELIVERED:
@@ -127,24 +135,16 @@ class Delivering(Fetching):
             self._put(tx, known, values)
             if known.status == DeliveryStatus.EXCLUDED and status is DeliveryStatus.PENDING:
                 self._include_files(tx, claim.run)
-            if self._begins_again(tx, claim.run, status):
+            if _begins_again(run, status):
                 self._set(tx, claim.run, ending=None, reason=None)
             return self._load(tx, claim.run)
 
-    def _begins_again(self, tx: Transaction, run: str, status: DeliveryStatus) -> bool:
-        """Whether a run that had ended as a whole goes on: one that was skipped with each try, one that was missing when its
-        file has come after all."""
-        ending = tx.connection.execute(select(runs.c.ending).where(runs.c.id == run)).scalar_one()
-        if ending == RunStatus.MISSING:
-            return status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
-        return status is DeliveryStatus.PENDING
-
     def exclude(self, claim: Claim, reason: str) -> Run:
         with self._store.write() as tx:
-            self._claimed(tx, claim)
+            run = self._claimed(tx, claim)
             if not self._exclude_deliveries(tx, claim.run, reason):
                 self._end_run(tx, claim.run, RunStatus.EXCLUDED, reason)
-            elif self._begins_again(tx, claim.run, DeliveryStatus.EXCLUDED):
+            elif _begins_again(run, DeliveryStatus.EXCLUDED):
                 self._set(tx, claim.run, ending=None, reason=None)
             return self._load(tx, claim.run)
 
@@ -181,15 +181,14 @@ class Delivering(Fetching):
             raise ValueError(f"run {run} has no delivery {delivery}")
         return found
 
-    def _file(self, tx: Transaction, delivery: str, role: FileRole) -> rows.AnyRow:
-        found = tx.connection.execute(_FILE, {"the_delivery": delivery, "the_role": role}).one_or_none()
+    def _with_file(self, tx: Transaction, run: str, delivery: str, role: FileRole) -> rows.AnyRow:
+        which = {"the_delivery": delivery, "the_run": run, "the_role": role}
+        found = tx.connection.execute(_WITH_FILE, which).one_or_none()
         if found is None:
+            raise ValueError(f"run {run} has no delivery {delivery}")
+        if found.file_role is None:
             raise ValueError(f"delivery {delivery} has no {role} file")
         return found
-
-    def _require_artifact(self, tx: Transaction, run: str) -> None:
-        if self._current_artifact(tx, run) is None:
-            raise ValueError(f"run {run} publishes before its artifact is built")
 
     def _check_delivered(self, tx: Transaction, known: rows.AnyRow, evidence: Evidence | None) -> None:
         if evidence is None:
@@ -207,32 +206,41 @@ class Delivering(Fetching):
         """What a delivered one keeps. What a person accepted has no size of its own: nobody saw the file."""
         kept = {"how": evidence.how, "detail": evidence.detail, "server_key": evidence.server_key} if evidence else None
         proof: dict[str, Any] = {"delivered_at": tx.now, "evidence": kept}
-        artifact = self._current_artifact(tx, known.run)
-        if known.sha256 is None and artifact is not None and evidence is not None and evidence.how != "accepted":
-            proof |= {"bytes": artifact.bytes, "sha256": artifact.sha256}
+        if known.sha256 is None and evidence is not None and evidence.how != "accepted":
+            artifact = tx.connection.execute(_ARTIFACT, {"the_run": known.run}).one_or_none()
+            proof |= {"bytes": artifact.bytes, "sha256": artifact.sha256} if artifact is not None else {}
         return proof
-
-    def _current_artifact(self, tx: Transaction, run: str) -> rows.AnyRow | None:
-        return tx.connection.execute(_ARTIFACT, {"the_run": run}).one_or_none()
 
 
 def _given(**facts: object) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _step_of(file: rows.AnyRow, status: FileStatus) -> DeliveryStatus | None:
+def _begins_again(run: rows.AnyRow, status: DeliveryStatus) -> bool:
+    """Whether a run that had ended as a whole goes on: one that was skipped with each try, one that was missing when its
+    file has come after all."""
+    if run.ending == RunStatus.MISSING:
+        return status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
+    return status is DeliveryStatus.PENDING
+
+
+def _step_of(known: rows.AnyRow, status: FileStatus) -> DeliveryStatus | None:
     """What the delivery becomes with a file's step; None where the step only says again what was known."""
-    says_again = file.status == status and status in (FileStatus.PENDING, FileStatus.PUBLISHED)
+    says_again = known.file_status == status and status in (FileStatus.PENDING, FileStatus.PUBLISHED)
     return None if says_again else _STEPS.get(status)
 
 
-def _check_step(known: rows.AnyRow, file: rows.AnyRow, status: FileStatus) -> None:
-    if status not in FILE_MOVES[FileStatus(file.status)]:
-        raise ValueError(f"the {file.role} file of delivery {known.id} cannot go from {file.status} to {status}")
-    step = _step_of(file, status)
+def _check_step(known: rows.AnyRow, status: FileStatus) -> None:
+    if status not in FILE_MOVES[FileStatus(known.file_status)]:
+        raise ValueError(
+            f"the {known.file_role} file of delivery {known.id} cannot go from {known.file_status} to {status}"
+        )
+    step = _step_of(known, status)
     taken_back = step is DeliveryStatus.PENDING and known.status != DeliveryStatus.SENDING
     if step is not None and (taken_back or step not in DELIVERY_MOVES[DeliveryStatus(known.status)]):
         raise ValueError(f"delivery {known.id} cannot go from {known.status} to {step}")
+    if status is FileStatus.PUBLISHING and known.artifact is None:
+        raise ValueError(f"run {known.run} publishes before its artifact is built")
 
 
 def _check_move(known: rows.AnyRow, status: DeliveryStatus, reason: str | None, retry_at: datetime | None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sqlalchemy import exists, or_, select, update
 
-from batchxfer.ledger import rows
 from batchxfer.ledger.delivering import Delivering
 from batchxfer.ledger.schema import artifacts, deliveries, runs
 from batchxfer.model import Artifact, DeliveryStatus, Run
@@ -28,7 +27,7 @@ class Housekeeping(Delivering):
             deliveries.c.status.not_in(_ENDED), deliveries.c.settled_at.is_(None), deliveries.c.settled_at >= before
         )
         query = (
-            select(artifacts)
+            select(artifacts.c.run)
             .join(runs, runs.c.id == artifacts.c.run)
             .where(
                 artifacts.c.dropped_at.is_(None),
@@ -40,11 +39,9 @@ class Housekeeping(Delivering):
             .order_by(artifacts.c.id)
         )
         with self._store.read() as tx:
-            found = tx.connection.execute(query).all()
-            loaded = rows.load(
-                tx.connection, [row.run for row in found], self._store.spool, lives=lambda row: self._lives(tx, row)
-            )
-            return [(run, rows.artifact(row, self._store.spool)) for run, row in zip(loaded, found, strict=True)]
+            found = tx.connection.execute(query).scalars().all()
+            loaded = self._load_all(tx, found)
+            return [(run, run.artifact) for run in loaded if run.artifact is not None]
 
     def mark_pruned(self, artifact: str) -> None:
         with self._store.write() as tx:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from batchxfer.facts import Claimed, KnownFile, LedgerFacts
 from batchxfer.ledger import newest
-from batchxfer.ledger.restoring import Restoring, has_forgotten, restored_in
+from batchxfer.ledger.restoring import Restoring, look
 from batchxfer.ledger.schema import VERSION_TABLE, artifacts, attempts, events, marks, pauses, runs
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import RunStatus
@@ -34,6 +34,7 @@ class Inspecting(Restoring):
         # What the spool remembers was committed before it was written: read it first.
         remembered = newest.read(self._store.spool)
         with self._store.read() as tx:
+            restored, forgets = look(tx, remembered)
             return LedgerFacts(
                 where=self._store.where,
                 version=str(tx.connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one()),  # noqa: S608
@@ -49,8 +50,8 @@ class Inspecting(Restoring):
                 ahead=tuple(_ahead(tx, tx.now + _TOLERANCE)),
                 serving=self._store.is_served(),
                 path=self._store.file,
-                restored=restored_in(tx),
-                forgets=has_forgotten(tx, remembered),
+                restored=restored,
+                forgets=forgets,
             )
 
     def _files(self, tx: Transaction) -> Iterator[KnownFile]:

@@ -12,7 +12,7 @@ from batchxfer.ledger import rows
 from batchxfer.ledger.inspecting import Inspecting
 from batchxfer.ledger.schema import pauses
 from batchxfer.ledger.store import Transaction
-from batchxfer.model import NoticeKind, Pause
+from batchxfer.model import NoticeKind, Outlook, Pause
 
 _PAUSES = select(pauses).order_by(pauses.c.since, pauses.c.subject)
 _PAUSE = select(pauses).where(pauses.c.subject == bindparam("the_subject")).with_for_update()
@@ -28,9 +28,15 @@ class SqlLedger(Inspecting):
     def serve(self) -> None:
         self._store.serve()
 
-    def pauses(self) -> dict[str, Pause]:
+    def outlook(self, job: str | None = None) -> Outlook:
         with self._store.read() as tx:
-            return {row.subject: _pause(row) for row in tx.connection.execute(_PAUSES)}
+            runs, pauses = self._open_runs(tx, job), _pauses(tx)
+            # After what was read: nothing of it is of a later instant.
+            return Outlook(now=tx.now, runs=tuple(runs), pauses=pauses)
+
+    def pauses(self) -> dict[str, Pause]:
+        with self._store.ask() as tx:
+            return _pauses(tx)
 
     def pause(self, subject: str, why: str) -> Pause:
         with self._store.write() as tx:
@@ -87,6 +93,10 @@ class SqlLedger(Inspecting):
 
     def _insert_pause(self, tx: Transaction) -> postgresql.Insert | sqlite.Insert:
         return self._insert_new(tx, pauses)
+
+
+def _pauses(tx: Transaction) -> dict[str, Pause]:
+    return {row.subject: _pause(row) for row in tx.connection.execute(_PAUSES)}
 
 
 def _pause(row: rows.AnyRow) -> Pause:

@@ -205,11 +205,14 @@ class Planning(Housekeeping):
 
     def open_runs(self, job: str | None = None) -> list[OpenRun]:
         with self._store.read() as tx:
-            query, which = (_OPEN, {}) if job is None else (_OPEN_OF_JOB, {"the_job": job})
-            found: list[rows.AnyRow] = list(tx.connection.execute(query, which))
-            grouped = [self._open(tx, list(group)) for _, group in groupby(found, key=lambda row: row.id)]
-            # A worker that ended without a word may have settled all there was.
-            return [run for run in grouped if run.status not in _SETTLED]
+            return self._open_runs(tx, job)
+
+    def _open_runs(self, tx: Transaction, job: str | None) -> list[OpenRun]:
+        query, which = (_OPEN, {}) if job is None else (_OPEN_OF_JOB, {"the_job": job})
+        found: list[rows.AnyRow] = list(tx.connection.execute(query, which))
+        grouped = [self._open(tx, list(group)) for _, group in groupby(found, key=lambda row: row.id)]
+        # A worker that ended without a word may have settled all there was.
+        return [run for run in grouped if run.status not in _SETTLED]
 
     def _open(self, tx: Transaction, group: list[rows.AnyRow]) -> OpenRun:
         row = group[0]

@@ -1,16 +1,27 @@
-"""A ledger in a PostgreSQL database: several nodes share it; leases run by the database's clock."""
+"""A ledger in a PostgreSQL database: several nodes share it; leases run by the database's clock.
+
+The database may be a network away: what counts is how often it is asked. A transaction begins, and learns the time, in one
+question; a connection that was used a moment ago is known to stand without asking.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import select as sockets
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from batchxfer.errors import LedgerError
-from batchxfer.ledger.store import Store
+from batchxfer.ledger.faults import translated
+from batchxfer.ledger.store import Haste, Store, Transaction
 from batchxfer.model import utc
 
 if TYPE_CHECKING:
@@ -38,6 +49,19 @@ SET default_transaction_isolation = 'read committed';
 SET default_transaction_read_only = off;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
+# What a transaction begins with, by the connection's option _KIND. What reads sees one state of the ledger.
+_KIND = "batchxfer_kind"
+_BEGIN = {
+    "write": "BEGIN; SELECT clock_timestamp()",
+    "hasty": "BEGIN; SET LOCAL synchronous_commit = off; SELECT clock_timestamp()",
+    "read": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT clock_timestamp()",
+    # One statement is a transaction by itself.
+    "ask": "",
+}
+_BEGAN_AT = "batchxfer_began_at"
+_USED_AT = "batchxfer_used_at"
+_SURE_SECONDS = 5.0
+_CLOCK = select(func.clock_timestamp())
 
 
 class PostgresqlStore(Store):
@@ -48,8 +72,33 @@ class PostgresqlStore(Store):
 
     shared = True
 
+    def read(self) -> AbstractContextManager[Transaction]:
+        return self._begin("read")
+
+    def ask(self) -> AbstractContextManager[Transaction]:
+        return self._begin("ask")
+
+    @contextlib.contextmanager
+    def _writing(self, haste: Haste) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            chosen = connection.execution_options(**{_KIND: "hasty" if haste is Haste.SERVER else "write"})
+            with chosen.begin():
+                yield chosen
+
+    @contextlib.contextmanager
+    def _begin(self, kind: str) -> Iterator[Transaction]:
+        with translated(self.where), self.engine.connect() as connection:
+            chosen = connection.execution_options(**{_KIND: kind})
+            with chosen.begin():
+                yield Transaction(self, chosen)
+
+    def now(self) -> datetime:
+        with self.ask() as tx:
+            return utc(tx.connection.execute(_CLOCK).scalar_one())
+
     def clock(self, connection: Connection) -> datetime:
-        return utc(connection.execute(select(func.clock_timestamp())).scalar_one())
+        """When the transaction began: before it waited for a lock, so that no lease seems to have run out in the meantime."""
+        return utc(connection.info[_BEGAN_AT])
 
     def lock_opening(self, connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_OPENING)))
@@ -82,14 +131,55 @@ def _engine(url: URL, password: Secret | None) -> Engine:
     if password is not None:
         chosen = chosen.set(password=password.reveal())
     limits = {key: value for key, value in _LIMITS.items() if key not in url.query}
-    engine = create_engine(
-        chosen, connect_args=limits, pool_pre_ping=True, pool_size=8, max_overflow=32, hide_parameters=True
-    )
+    engine = create_engine(chosen, connect_args=limits, pool_size=8, max_overflow=32, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
-    def connect(connection: Any, record: object) -> None:
+    def connect(connection: Any, record: Any) -> None:
+        # Each transaction is begun here.
         connection.autocommit = True
         connection.execute(_SESSION)
-        connection.autocommit = False
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        words = _BEGIN[connection.get_execution_options().get(_KIND, "write")]
+        connection.info[_BEGAN_AT] = _answer(connection, words) if words else None
+
+    @event.listens_for(engine, "checkin")
+    def checkin(connection: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(connection: Any, record: Any, proxy: Any) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is not None and not _stands(connection, time.monotonic() - used_at):
+            raise InvalidatePoolError
 
     return engine
+
+
+def _answer(connection: Connection, words: str) -> Any:
+    """What the last of several statements answers; they are asked together."""
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        cursor = driver.execute(words)
+        while cursor.nextset():
+            pass
+        return cursor.fetchone()[0]
+    except connection.dialect.loaded_dbapi.Error as exc:
+        if driver.closed:
+            connection.invalidate(exc)
+        raise OperationalError(words, None, exc) from exc
+
+
+def _stands(driver: Any, idle_seconds: float) -> bool:
+    """Whether the connection is still there. A server that ended has said so, though nobody asked; what lies in between may
+    have forgotten a connection that was idle."""
+    with contextlib.suppress(Exception):
+        looking = sockets.poll()
+        looking.register(driver.fileno(), sockets.POLLIN)
+        if looking.poll(0):
+            return False
+        if idle_seconds > _SURE_SECONDS:
+            driver.execute("SELECT 1")
+        return True
+    return False

@@ -14,7 +14,7 @@ from batchxfer.ledger.schema import events, runs
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import Event, Run, RunStatus
 
-_SHORTEST = 4
+_SHORTEST, _LONGEST = 4, 26
 _SHOWN = 5
 
 
@@ -27,6 +27,8 @@ class Reading(Records):
                 hint="list the runs with: batchxfer runs",
             )
         with self._store.read() as tx:
+            if len(wanted) == _LONGEST and (known := self._load_all(tx, [wanted])):
+                return known[0]
             found = self._beginning_with(tx, wanted)
             if not found:
                 raise UsageError(f"no run begins with {prefix!r}", hint="list the runs with: batchxfer runs")
@@ -57,7 +59,7 @@ class Reading(Records):
                 wanted.append(self._has_status(tx, status))
             query = select(runs.c.id).where(*wanted).order_by(runs.c.slot.desc(), runs.c.revision.desc(), runs.c.job)
             found = tx.connection.execute(query.limit(limit)).scalars().all()
-            return rows.load(tx.connection, found, self._store.spool, lives=lambda row: self._lives(tx, row))
+            return self._load_all(tx, found)
 
     def events(self, run: str) -> list[Event]:
         with self._store.read() as tx:

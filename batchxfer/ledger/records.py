@@ -8,13 +8,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.errors import ErrorInfo, OwnershipLost, UsageError
 from batchxfer.ledger import rows
 from batchxfer.ledger.owners import new_owner
-from batchxfer.ledger.schema import events, runs
+from batchxfer.ledger.schema import runs
 from batchxfer.ledger.store import Store, Transaction
 from batchxfer.model import Claim, Run
 
@@ -22,7 +22,6 @@ from batchxfer.model import Claim, Run
 _LOCKED = select(runs).where(runs.c.id == bindparam("the_run")).with_for_update()
 _CLAIMED = _LOCKED.where(runs.c.claim == bindparam("the_token"))
 _SET = update(runs).where(runs.c.id == bindparam("the_run"))
-_TELL = insert(events).inline()
 
 
 class Records:
@@ -66,7 +65,11 @@ class Records:
         return found
 
     def _load(self, tx: Transaction, run: str) -> Run:
-        return rows.load(tx.connection, [run], self._store.spool, lives=lambda row: self._lives(tx, row))[0]
+        return self._load_all(tx, [run])[0]
+
+    def _load_all(self, tx: Transaction, runs: Sequence[str]) -> list[Run]:
+        """Those of the runs that are there, in this order."""
+        return rows.load(tx.connection, runs, self._store.spool, lives=lambda row: self._lives(tx, row))
 
     def _lives(self, tx: Transaction, row: rows.AnyRow) -> bool:
         return row.claim is not None and self._store.lives(row.owner, row.lease_until, tx.now)
@@ -88,8 +91,7 @@ class Records:
         self._write_events(tx, [(run, kind, detail)])
 
     def _write_events(self, tx: Transaction, told: Sequence[tuple[str | None, str, Mapping[str, object]]]) -> None:
-        events = [{"at": tx.now, "run": run, "kind": kind, "detail": detail} for run, kind, detail in told]
-        tx.connection.execute(_TELL, events)
+        tx.told += [{"at": tx.now, "run": run, "kind": kind, "detail": detail} for run, kind, detail in told]
 
 
 def fields(error: ErrorInfo | None) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ import threading
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from batchxfer.errors import UsageError
 from batchxfer.facts import Restored
@@ -21,6 +21,10 @@ SUBJECT = "ledger"
 _DECLARED = " declared"
 
 _STATE = select(meta.c.value).where(meta.c.key == KEY)
+_LOOK = select(
+    _STATE.scalar_subquery().label("state"),
+    select(events.c.at).where(events.c.id == bindparam("remembered")).scalar_subquery().label("at"),
+)
 _CREATED = select(meta.c.value).where(meta.c.key == "created_at")
 _LAST = select(events.c.at).order_by(events.c.id.desc()).limit(1)
 
@@ -34,8 +38,8 @@ class Restoring(Planning):
         with self._looking:
             # What the spool remembers was committed before it was written: read it first.
             remembered = newest.read(self._store.spool)
-            with self._store.read() as tx:
-                found, forgotten = restored_in(tx), has_forgotten(tx, remembered)
+            with self._store.ask() as tx:
+                found, forgotten = look(tx, remembered)
             if found is None and forgotten:
                 found = self._begin("the spool remembers an event that the ledger does not have", declared=False)
             return found
@@ -57,7 +61,7 @@ class Restoring(Planning):
 
     def _begin(self, why: str, *, declared: bool) -> Restored:
         with self._store.write() as tx:
-            known = restored_in(tx)
+            known, _ = look(tx, None)
             if known is not None:
                 return known
             last = tx.connection.execute(_LAST).scalar_one_or_none()
@@ -74,23 +78,19 @@ class Restoring(Planning):
             return found
 
 
-def restored_in(tx: Transaction) -> Restored | None:
-    """What the ledger itself says of its having been put back."""
-    value = tx.connection.execute(_STATE).scalar_one_or_none()
+def look(tx: Transaction, remembered: newest.NewestEvent | None) -> tuple[Restored | None, bool]:
+    """What the ledger itself says of its having been put back; whether the spool remembers an event that it does not have."""
+    found = tx.connection.execute(_LOOK, {"remembered": remembered.id if remembered is not None else -1}).one()
+    return _restored(found.state), remembered is not None and found.at != remembered.at
+
+
+def _restored(value: str | None) -> Restored | None:
     if value is None:
         return None
     known_until, at, *declared = value.split(" ")
     return Restored(
         known_until=datetime.fromisoformat(known_until), at=datetime.fromisoformat(at), declared=bool(declared)
     )
-
-
-def has_forgotten(tx: Transaction, remembered: newest.NewestEvent | None) -> bool:
-    """Whether the spool remembers an event that the ledger does not have."""
-    if remembered is None:
-        return False
-    at = tx.connection.execute(select(events.c.at).where(events.c.id == remembered.id)).scalar_one_or_none()
-    return at != remembered.at
 
 
 def _reason(why: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, bindparam, select
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ledger.schema import (
@@ -46,7 +46,14 @@ AnyRow = Row[Any]
 _CHUNK = 500
 _WAITING = frozenset({DeliveryStatus.PENDING, DeliveryStatus.RETRYING})
 
-_one_run = (
+
+def _marked(table: Table, mark: str) -> list[ColumnElement[Any]]:
+    """The table's columns under names of their own, beside another table's."""
+    return [column.label(mark + column.name) for column in table.columns]
+
+
+_is_current = (artifacts.c.run == runs.c.id) & artifacts.c.dropped_at.is_(None)
+_runs = (
     select(
         runs,
         slots.c.interval_start,
@@ -56,34 +63,34 @@ _one_run = (
         snapshots.c.format,
         snapshots.c.file,
         snapshots.c.digest,
+        *_marked(artifacts, "artifact_"),
     )
     .join(slots, (slots.c.job == runs.c.job) & (slots.c.slot == runs.c.slot))
     .outerjoin(snapshots, snapshots.c.id == runs.c.snapshot)
+    .outerjoin(artifacts, _is_current)
+)
+_deliveries = select(deliveries, *_marked(delivery_files, "file_")).outerjoin(
+    delivery_files, delivery_files.c.delivery == deliveries.c.id
 )
 
 
 @dataclass(frozen=True)
 class _Statements:
-    """What reads runs, made once for the column's condition `are_these`."""
+    """What reads runs, made once for the column's condition `are_these`. Few: each may be a question over a network."""
 
     runs: Select[Any]
     attempts: Select[Any]
-    artifacts: Select[Any]
     deliveries: Select[Any]
-    files: Select[Any]
     fetched: Select[Any]
 
     @classmethod
     def where(cls, are_these: Callable[[Column[Any]], ColumnElement[bool]]) -> _Statements:
         return cls(
-            runs=_one_run.where(are_these(runs.c.id)),
+            runs=_runs.where(are_these(runs.c.id)),
             attempts=select(attempts).where(are_these(attempts.c.run)).order_by(attempts.c.position),
-            artifacts=select(artifacts).where(are_these(artifacts.c.run), artifacts.c.dropped_at.is_(None)),
-            deliveries=select(deliveries).where(are_these(deliveries.c.run)).order_by(deliveries.c.position),
-            files=select(delivery_files)
-            .join(deliveries, deliveries.c.id == delivery_files.c.delivery)
-            .where(are_these(deliveries.c.run))
-            .order_by(delivery_files.c.position),
+            deliveries=_deliveries.where(are_these(deliveries.c.run)).order_by(
+                deliveries.c.position, delivery_files.c.position
+            ),
             fetched=select(fetched_files, runs.c.revision)
             .join(runs, runs.c.id == fetched_files.c.run)
             .where(are_these(fetched_files.c.run))
@@ -107,19 +114,17 @@ def load(connection: Connection, ids: Sequence[str], spool: Path, *, lives: Call
 def _load_some(connection: Connection, ids: Sequence[str], spool: Path, lives: Callable[[AnyRow], bool]) -> list[Run]:
     statements, some = (_ONE, {"run": ids[0]}) if len(ids) == 1 else (_MANY, {"runs": list(ids)})
     rows = {row.id: row for row in connection.execute(statements.runs, some)}
+    pulls = any(row.snapshot is not None and not row.query for row in rows.values())
     tries = _by(connection.execute(statements.attempts, some), "run")
     sent = _by(connection.execute(statements.deliveries, some), "run")
-    files = _by(connection.execute(statements.files, some) if sent else (), "delivery")
-    pulls = any(row.snapshot is not None and not row.query for row in rows.values())
     here = _by(connection.execute(statements.fetched, some) if pulls else (), "run")
-    made = {row.run: artifact(row, spool) for row in connection.execute(statements.artifacts, some)}
     return [
         _run(
             rows[identifier],
             lives(rows[identifier]),
-            artifact=made.get(identifier),
+            artifact=_artifact(rows[identifier], spool),
             attempts=tuple(attempt(row) for row in tries[identifier]),
-            deliveries=tuple(_delivery(row, files[row.id]) for row in sent[identifier]),
+            deliveries=tuple(_delivery(files) for files in _by(sent[identifier], "id").values()),
             files=tuple(fetched(row) for row in here[identifier]),
         )
         for identifier in ids
@@ -216,15 +221,17 @@ def attempt(row: AnyRow) -> Attempt:
     )
 
 
-def artifact(row: AnyRow, spool: Path) -> Artifact:
+def _artifact(row: AnyRow, spool: Path) -> Artifact | None:
+    if row.artifact_id is None:
+        return None
     return Artifact(
-        id=row.id,
-        path=spool / row.path,
-        rows=row.rows,
-        bytes=row.bytes,
-        sha256=row.sha256,
-        created_at=row.created_at,
-        pruned_at=row.pruned_at,
+        id=row.artifact_id,
+        path=spool / row.artifact_path,
+        rows=row.artifact_rows,
+        bytes=row.artifact_bytes,
+        sha256=row.artifact_sha256,
+        created_at=row.artifact_created_at,
+        pruned_at=row.artifact_pruned_at,
     )
 
 
@@ -233,7 +240,9 @@ def artifact_path(path: Path, spool: Path) -> str:
     return str(path.relative_to(spool) if path.is_relative_to(spool) else path)
 
 
-def _delivery(row: AnyRow, files: Iterable[AnyRow]) -> Delivery:
+def _delivery(files: Sequence[AnyRow]) -> Delivery:
+    """A delivery, from a row for each of its files."""
+    row = files[0]
     return Delivery(
         id=row.id,
         endpoint=row.endpoint,
@@ -247,19 +256,19 @@ def _delivery(row: AnyRow, files: Iterable[AnyRow]) -> Delivery:
         sha256=row.sha256,
         evidence=Evidence(**row.evidence) if row.evidence else None,
         error=_error(row.error),
-        files=tuple(_file(file) for file in files),
+        files=tuple(_file(each) for each in files if each.file_role is not None),
     )
 
 
 def _file(row: AnyRow) -> DeliveryFile:
     return DeliveryFile(
-        role=FileRole(row.role),
-        path=row.path,
-        status=FileStatus(row.status),
-        temp_path=row.temp_path,
-        created=row.created,
-        bytes=row.bytes,
-        sha256=row.sha256,
+        role=FileRole(row.file_role),
+        path=row.file_path,
+        status=FileStatus(row.file_status),
+        temp_path=row.file_temp_path,
+        created=row.file_created,
+        bytes=row.file_bytes,
+        sha256=row.file_sha256,
     )
 
 

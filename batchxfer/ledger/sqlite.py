@@ -24,7 +24,7 @@ from sqlalchemy.pool import QueuePool
 from batchxfer.errors import BatchxferError, BusyError, LedgerError, StorageError
 from batchxfer.ledger.faults import DISK, RESTORE, SPACE, refused, translated
 from batchxfer.ledger.owners import OwnerLocks, Presence
-from batchxfer.ledger.store import Store, Transaction
+from batchxfer.ledger.store import Haste, Store, Transaction
 from batchxfer.ports import Clock
 
 BUSY_SECONDS = 60.0
@@ -47,7 +47,7 @@ class SqliteStore(Store):
         self._locks = OwnerLocks(path.with_name(path.name + ".owners"))
         self._identity = _identity(path)
         # SQLite lets waiting writers poll; within a process they queue instead.
-        self._writing = threading.RLock()
+        self._queue = threading.RLock()
 
     shared = False
 
@@ -59,16 +59,11 @@ class SqliteStore(Store):
                 yield Transaction(self, reading)
 
     @contextlib.contextmanager
-    def write(self, *, hasty: bool = False) -> Iterator[Transaction]:
-        engine = self._hasty if hasty and self._has_log else self.engine
-        with self._writing, translated(self.where), engine.begin() as connection:
+    def _writing(self, haste: Haste) -> Iterator[Connection]:
+        engine = self._hasty if haste and self._has_log else self.engine
+        with self._queue, engine.begin() as connection:
             self._check_identity()
-            tx = Transaction(self, connection)
-            yield tx
-            # What a power cut may take away is not remembered.
-            newest = None if hasty else tx.newest_event()
-        if newest is not None:
-            self.memory.remember(newest)
+            yield connection
 
     def now(self) -> datetime:
         return self._clock.now()

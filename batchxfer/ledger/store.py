@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
+from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, bindparam, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select
 
 from batchxfer.ledger.faults import translated
 from batchxfer.ledger.newest import Memory, NewestEvent
@@ -20,25 +22,43 @@ _NEWEST = (
     .where((events.c.id == select(func.max(events.c.id)).scalar_subquery()) | (events.c.id == bindparam("known")))
     .order_by(events.c.id.desc())
 )
+_TELL = insert(events).inline()
+
+
+class Haste(IntEnum):
+    """What a commit need not outlive. It outlives every process of ours; the log keeps the order of commits, so that what is
+    lost is the newest, and nothing that came before one that is on disk."""
+
+    NONE = 0
+    """Nothing: it is on disk once the block ends."""
+    POWER = 1
+    """A power cut, which ends the process that made it too."""
+    SERVER = 2
+    """Also the end of the database's server, after which the process goes on: it finds out, or does the same again."""
 
 
 class Transaction:
     """One transaction: its connection, and the one instant at which all that it writes happened.
 
-    `is_milestone` where the spool is to remember that the ledger came so far.
+    `told` are the events that it writes, in their order, before it ends; `is_milestone` where the spool is to remember that
+    the ledger came so far.
     """
 
     def __init__(self, store: Store, connection: Connection) -> None:
         self._store = store
         self.connection = connection
+        self.told: list[dict[str, object]] = []
         self.is_milestone = False
 
     @cached_property
     def now(self) -> datetime:
         return self._store.clock(self.connection)
 
-    def newest_event(self) -> NewestEvent | None:
-        """What the spool is to remember once this is committed; None also where the ledger has lost what it remembers."""
+    def finish(self) -> NewestEvent | None:
+        """Write what is told. What the spool is to remember once this is committed; None also where the ledger has lost what it
+        remembers."""
+        if self.told:
+            self.connection.execute(_TELL, self.told)
         if not self.is_milestone:
             return None
         found = self._with_newest(self._store.memory.known)
@@ -61,11 +81,13 @@ class Store(ABC):
         self.spool = spool
         self.memory = Memory(spool)
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Transaction]:
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that sees one state of the ledger."""
-        with translated(self.where), self.engine.connect() as connection, connection.begin():
-            yield Transaction(self, connection)
+
+    def ask(self) -> AbstractContextManager[Transaction]:
+        """For one statement that reads, and has no need of `now`: as few round trips as that takes."""
+        return self.read()
 
     def now(self) -> datetime:
         """The ledger's clock."""
@@ -73,15 +95,19 @@ class Store(ABC):
             return tx.now
 
     @contextlib.contextmanager
-    def write(self, *, hasty: bool = False) -> Iterator[Transaction]:
-        """A transaction that is durable after the block, and had no effect where the block raises. A `hasty` one outlives
-        every process at once, but a power cut only when a later one that is not hasty does."""
-        with translated(self.where), self.engine.begin() as connection:
+    def write(self, haste: Haste = Haste.NONE) -> Iterator[Transaction]:
+        """A transaction that is durable after the block, as its `haste` says, and had no effect where the block raises."""
+        with translated(self.where), self._writing(haste) as connection:
             tx = Transaction(self, connection)
             yield tx
-            newest = tx.newest_event()
-        if newest is not None:
+            newest = tx.finish()
+        # What may be lost is not remembered.
+        if newest is not None and haste is Haste.NONE:
             self.memory.remember(newest)
+
+    @abstractmethod
+    def _writing(self, haste: Haste) -> AbstractContextManager[Connection]:
+        """A transaction of the database."""
 
     @abstractmethod
     def clock(self, connection: Connection) -> datetime:

@@ -255,6 +255,15 @@ class TestClaims:
         assert [attempt.outcome for attempt in run.attempts] == [Outcome.ABANDONED, Outcome.ABANDONED]
         assert [delivery.retries for delivery in run.deliveries] == [1, 1]
 
+    def test_an_attempt_that_the_database_has_forgotten_writes_nothing_more(self, ledger: Ledger, place: Place) -> None:
+        """A server that ended may have lost what was committed in haste; its clients go on."""
+        walk = Walk(ledger, place).adopted()
+        attempt = ledger.begin_attempt(walk.claim, None)
+        place.execute(f"DELETE FROM attempts WHERE id = '{attempt.id}' RETURNING id")
+        with pytest.raises(OwnershipLost, match="the ledger has forgotten the attempt"):
+            ledger.record_artifact(walk.claim, attempt.id, walk.artifact())
+        assert walk.now.artifact is None
+
     def test_giving_back_ends_open_attempts_and_uses_up_no_retry(self, ledger: Ledger, place: Place) -> None:
         walk = Walk(ledger, place).adopted()
         ledger.begin_attempt(walk.claim, "bank")

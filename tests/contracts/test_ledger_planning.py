@@ -237,6 +237,17 @@ class TestOpenRuns:
             OpenRun(id=run.id, job="orders", slot=SLOT, status=RunStatus.PENDING, due_at=run.created_at)
         ]
 
+    def test_the_outlook_is_what_is_open_and_what_is_paused_at_one_instant(self, ledger: Ledger) -> None:
+        before = ledger.now()
+        orders, stock = ledger.ensure_run("orders", due(), {}), ledger.ensure_run("stock", due(), {})
+        pause = ledger.pause("@bank", "no reply")
+        seen = ledger.outlook()
+        assert {run.id for run in seen.runs} == {orders.id, stock.id}
+        assert list(seen.runs) == ledger.open_runs()
+        assert seen.pauses == {"@bank": pause}
+        assert before <= max(orders.created_at, stock.created_at, pause.since) <= seen.now <= ledger.now()
+        assert [run.id for run in ledger.outlook("stock").runs] == [stock.id]
+
     def test_a_run_at_work_says_so(self, ledger: Ledger, place: Place) -> None:
         walk = Walk(ledger, place).adopted(planned("bank"), planned("archive"))
         (found,) = ledger.open_runs()

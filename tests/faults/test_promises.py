@@ -14,7 +14,7 @@ import pytest
 from batchxfer.endpoints import local
 from batchxfer.errors import DatabaseUnavailable, NetworkError
 from batchxfer.ledger.sqlite import SqliteStore
-from batchxfer.ledger.store import Transaction
+from batchxfer.ledger.store import Haste, Transaction
 from tests.faults import agreements
 from tests.faults.agreements import MOVE, PULL, PUSH, SIDECARS, TAKEN, Agreement, Pull, Push
 from tests.soak import SOAKING
@@ -107,8 +107,8 @@ class LosesACommit:
         this = self
 
         @contextmanager
-        def write(store: SqliteStore, *, hasty: bool = False) -> Iterator[Transaction]:
-            with this._write(store, hasty=hasty) as tx:
+        def write(store: SqliteStore, haste: Haste = Haste.NONE) -> Iterator[Transaction]:
+            with this._write(store, haste) as tx:
                 yield tx
                 this.commits += 1
                 number = this.commits
