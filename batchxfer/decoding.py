@@ -24,7 +24,7 @@ from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.errors import UnreadableFile, UnwritableValue
 from batchxfer.model import Column, ColumnType, TargetColumn, TypeName
 from batchxfer.paths import RECORD_FIELDS
-from batchxfer.ports import BadRecord, Decoder, Fields
+from batchxfer.ports import BadRecord, Decoder, Fields, Takes, Verbatim
 from batchxfer.reading import read_column
 from batchxfer.suggestions import did_you_mean
 from batchxfer.templates import Field
@@ -40,7 +40,7 @@ class Reading:
 
     `decoder` is called with the options and the file's columns by agreement. `table` are the columns of the table that it is
     for. `facts` are what control records may name; `naive_zone` is the zone of the database's timestamps without one;
-    `patient` is what ReadPatiently asks for.
+    `patient` is what ReadPatiently asks for. `takes` is a VerbatimLoading's, where records may come as they are.
 
     Each batch carries `columns`, known once iteration gave its first item, as ports.Rows says. The end is reached only after
     the trailer record agreed. Raises UnreadableFile.
@@ -59,6 +59,7 @@ class Reading:
         max_bytes: int = MOST_BYTES,
         max_ratio: int = MOST_RATIO,
         patient: bool = False,
+        takes: Takes | None = None,
     ) -> None:
         self._options = options
         self._table = tuple(table)
@@ -70,6 +71,8 @@ class Reading:
         self._decoder.patient = patient
         text = _utf8(decompressed(compress, chunks, max_bytes=max_bytes, max_ratio=max_ratio), options.encoding)
         self._text = _without_controls(text, self._header, self._trailer)
+        self._takes = takes
+        self._as_is = False
         self._filled: tuple[_Filled, ...] | None = None
         self._totals: Totals | None = None
         self.records = 0
@@ -78,7 +81,7 @@ class Reading:
     def columns(self) -> tuple[TargetColumn, ...]:
         return tuple(filled.target for filled in self._filled or ())
 
-    def __iter__(self) -> Iterator[pa.RecordBatch | BadRecord]:
+    def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
         offset = 0 if self._header is None else 1
         for item in self._decoder.decode(self._text):
             if isinstance(item, BadRecord):
@@ -87,6 +90,9 @@ class Reading:
                 continue
             if self._filled is None:
                 self._begin(item)
+                if self._as_is:
+                    # Which delimiter it will be must be known before the first batch.
+                    yield Verbatim(text=memoryview(b""), num_rows=0, delimiter=getattr(self._options, "delimiter", ""))
             self.records += item.batch.num_rows
             yield from self._typed(item, offset)
         if self._filled is None:
@@ -97,6 +103,7 @@ class Reading:
 
     def _begin(self, first: Fields | None) -> None:
         self._filled = _match(self._decoder.names, self._options, self._table, first)
+        self._as_is = self._may_stay_as_is()
         keys = sorted({key for record in (self._header, self._trailer) if record for key in record.keys} - {"rows"})
         by_name = {filled.name: filled for filled in self._filled}
         columns = {}
@@ -113,19 +120,24 @@ class Reading:
         except UnwritableValue as error:
             raise UnreadableFile(error.message, hint=error.hint) from None
 
-    def _typed(self, fields: Fields, offset: int) -> Iterator[pa.RecordBatch | BadRecord]:
+    def _typed(self, fields: Fields, offset: int) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
         filled = self._filled or ()
         arrays: list[pa.Array] = []
+        plain = True
         wrong: dict[int, tuple[str, str]] = {}
         for each in filled:
             text = self._plain_text(fields.batch.column(each.index), each)
             read = read_column(text, each.written, each.target, self._options, self._naive_zone)
             arrays.append(read.array)
+            plain = plain and read.plain
             for index, why in read.wrong.items():
                 value = text[index].as_py()
                 shown = "" if value is None else f"{value[:60]!r}: "
                 wrong.setdefault(index, (each.target.name, f"{shown}{why}"))
         self._add_totals(fields, arrays)
+        if self._as_is and plain and not wrong and fields.verbatim is not None:
+            yield fields.verbatim
+            return
         batch = pa.RecordBatch.from_arrays(arrays, names=[each.target.name for each in filled])
         if wrong:
             texts = fields.batch
@@ -137,6 +149,17 @@ class Reading:
             batch = batch.filter(keep)
         if batch.num_rows:
             yield batch
+
+    def _may_stay_as_is(self) -> bool:
+        """Whether records may go on as they are: all their fields, in their order, for columns that take plain values so."""
+        filled = self._filled or ()
+        return (
+            self._takes is not None
+            and hasattr(self._options, "delimiter")
+            and [each.index for each in filled] == list(range(len(self._decoder.names)))
+            and not getattr(self._options, "spreadsheet_safe", False)
+            and self._takes(self._options.delimiter, self.columns)
+        )
 
     def _plain_text(self, text: pa.Array, filled: _Filled) -> pa.Array:
         """Without the apostrophe that keeps a spreadsheet from taking a text for a formula."""

@@ -13,7 +13,7 @@ from batchxfer.definitions import FormatOptions
 from batchxfer.errors import AttemptError, HeldError
 from batchxfer.inbox import whole
 from batchxfer.model import Column, FetchedFile, FetchStatus, Run, TargetColumn
-from batchxfer.ports import Decoder, Ledger, LoadKey, Session, Target
+from batchxfer.ports import Decoder, Ledger, LoadKey, Session, Takes, Target
 from batchxfer.pull_attempt import Attempt, Pull
 from batchxfer.settling import Settling
 
@@ -98,7 +98,7 @@ class Intake:
             )
         ending = BAD_RECORDS if run.revision == 1 else f".r{run.revision}{BAD_RECORDS}"
 
-        def opened(table: Sequence[TargetColumn], patient: bool) -> Reading:
+        def opened(table: Sequence[TargetColumn], patient: bool, takes: Takes | None) -> Reading:
             # Arrow is imported where rows are.
             from batchxfer.decoding import Reading
 
@@ -115,6 +115,7 @@ class Intake:
                 facts=this.facts,
                 naive_zone=database.timezone,
                 patient=patient,
+                takes=takes,
             )
 
         return load.Piece(

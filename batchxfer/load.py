@@ -11,14 +11,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from batchxfer.definitions import Guard, LoadOptions
 from batchxfer.errors import GuardTripped, LoadError, ReadPatiently, UnreadableFile
 from batchxfer.model import TargetColumn
-from batchxfer.ports import BadRecord, LoadCounts, Loading, LoadKey, Target
+from batchxfer.ports import BadRecord, LoadCounts, Loading, LoadKey, Takes, Target, Verbatim, VerbatimLoading
 from batchxfer.spool import storage_errors, sync_folder
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ class Records(Protocol):
     @property
     def columns(self) -> tuple[TargetColumn, ...]: ...
 
-    def __iter__(self) -> Iterator[pa.RecordBatch | BadRecord]: ...
+    def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One file to be loaded. `open` is called with the table's columns, and whether to read patiently; `bad_path` is where
-    its bad records go."""
+    """One file to be loaded. `open` is called with the table's columns, whether to read patiently, and what a VerbatimLoading
+    takes; `bad_path` is where its bad records go."""
 
     key: LoadKey
     name: str
-    open: Callable[[Sequence[TargetColumn], bool], Records]
+    open: Callable[[Sequence[TargetColumn], bool, Takes | None], Records]
     bad_path: Path
 
 
@@ -155,8 +155,9 @@ def _load_one(
     patient: bool,
 ) -> LoadCounts:
     most = options.max_bad_records if options.on_bad_record == "quarantine" else 0
+    takes = loading.takes if isinstance(loading, VerbatimLoading) and not patient else None
     with _BadRecords(piece, most) as bad:
-        records = iter(_Sorted(piece.open(columns, patient), bad, progress))
+        records = iter(_Sorted(piece.open(columns, patient, takes), bad, progress))
         # The columns are known with the first batch; a file without rows has been checked to its end.
         first = next(records, None)
         if first is None:
@@ -167,8 +168,8 @@ def _load_one(
 
 
 def _batches(
-    first: pa.RecordBatch, rest: Iterable[tuple[pa.RecordBatch, tuple[TargetColumn, ...]]]
-) -> Iterator[pa.RecordBatch]:
+    first: pa.RecordBatch | Verbatim, rest: Iterable[tuple[pa.RecordBatch | Verbatim, tuple[TargetColumn, ...]]]
+) -> Iterator[Any]:
     yield first
     for batch, _ in rest:
         yield batch
@@ -182,7 +183,7 @@ class _Sorted:
         self._bad = bad
         self._progress = progress
 
-    def __iter__(self) -> Iterator[tuple[pa.RecordBatch, tuple[TargetColumn, ...]]]:
+    def __iter__(self) -> Iterator[tuple[pa.RecordBatch | Verbatim, tuple[TargetColumn, ...]]]:
         rows = 0
         for item in self._records:
             if isinstance(item, BadRecord):

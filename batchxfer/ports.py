@@ -167,12 +167,27 @@ class BadRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verbatim:
+    """Records as they are in a file of CSV: all fields in order, in UTF-8, `delimiter` between them and LF after each.
+
+    Every reader of CSV takes them apart in the same way: no value has a quote (`"`), a backslash or a carriage return in it,
+    no record is blank unless it has but one field, and nothing at all stands for NULL.
+    """
+
+    text: memoryview
+    num_rows: int
+    delimiter: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fields:
     """Records taken apart: `batch` has a string column (nullable) for each of the decoder's `names`, in their order, and
-    `lines` (int64) the 1-based line at which each record begins. What a batch is cut after depends on the bytes alone."""
+    `lines` (int64) the 1-based line at which each record begins. What a batch is cut after depends on the bytes alone.
+    `verbatim` are the same records as they are in the file, where it may have them so."""
 
     batch: pa.RecordBatch
     lines: pa.Array
+    verbatim: Verbatim | None = None
 
 
 class Decoder(Protocol):
@@ -260,6 +275,23 @@ class Loading(Protocol):
 
     def commit(self) -> None:
         """Make all of it durable. When it raises, whether it happened is unknown: ask `recorded` in a new transaction."""
+
+
+@runtime_checkable
+class VerbatimLoading(Loading, Protocol):
+    """A Loading that takes records also as they are in a file, which spares writing them anew."""
+
+    def takes(self, delimiter: str, columns: Sequence[TargetColumn]) -> bool:
+        """Whether `append` for these columns takes Verbatim too, with that delimiter, among batches. The first item is one.
+
+        The values in it are as the format and the table's column have them, and written plainly: digits with a minus or
+        none, a point where decimals follow, no exponent; `true` and `false`; dates and times as ISO 8601 has them, without
+        a zone; UUIDs in small letters; texts as they are.
+        """
+
+
+Takes = Callable[[str, Sequence[TargetColumn]], bool]
+"""VerbatimLoading.takes."""
 
 
 class Target(Protocol):

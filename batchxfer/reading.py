@@ -65,10 +65,12 @@ NOT_NUMBERS = {
 
 @dataclass
 class Read:
-    """A column as it was read. `wrong` says of which rows of the batch, from 0, why they could not be: they are null there."""
+    """A column as it was read. `wrong` says of which rows of the batch, from 0, why they could not be: they are null there.
+    `plain` says that each text is written as ports.VerbatimLoading has it."""
 
     array: pa.Array
     wrong: dict[int, str] = field(default_factory=dict)
+    plain: bool = False
 
 
 def read_column(
@@ -93,9 +95,10 @@ def _read(
 ) -> Read:
     name = kind.name
     if name is _T.TEXT:
-        return Read(text)
+        return Read(text, plain=True)
+    point = getattr(options, "decimal_point", ".")
     if name in (_T.DECIMAL, _T.FLOAT):
-        text = _with_dot(text, getattr(options, "decimal_point", "."))
+        text = _with_dot(text, point)
     if name is _T.BOOLEAN:
         return _booleans(text, options)
     if name is _T.BYTES:
@@ -104,15 +107,16 @@ def _read(
         return _times(text, name, pattern, options.timezone)
     if name is _T.DECIMAL:
         if are_plain_decimals(text, kind) or _all_match(text, _decimal_pattern(kind)):
-            return Read(text)
-    elif name in _PLAIN and (may_be_plain(text, name) or _all_match(text, _PLAIN[name])):
+            return Read(text, plain=point == ".")
+    elif name in _PLAIN and ((glance := may_be_plain(text, name)) or _all_match(text, _PLAIN[name])):
         try:
             array = _cast(text, name)
         except pa.ArrowInvalid:
             pass  # a day that the calendar does not have, or signs where none belong
         else:
             if name is not _T.FLOAT or not pc.any(pc.is_inf(array)).as_py():
-                return Read(array)
+                # Exponents, and words for what is no number, are not seen at a glance.
+                return Read(array, plain=glance and point == "." if name is _T.FLOAT else name is not _T.TIMESTAMPTZ)
     # Local times are of the format's zone; an instant becomes one of the database's.
     zones = conversions.Zones(naive=options.timezone, shown=naive_zone or options.timezone)
     if name is _T.FLOAT:
@@ -161,7 +165,7 @@ def _booleans(text: pa.Array, options: FormatOptions) -> Read:
     true, false = pc.equal(text, options.true), pc.equal(text, options.false)
     wrong = pc.invert(pc.or_(true, false))
     if not pc.any(wrong).as_py():
-        return Read(true)
+        return Read(true, plain=(options.true, options.false) == ("true", "false"))
     why = f"it is neither {options.true!r} nor {options.false!r}"
     return Read(
         pc.if_else(wrong, pa.scalar(None, pa.bool_()), true),

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from batchxfer.codec._delimited_pieces import Pieces
+from batchxfer.codec._delimited_pieces import Piece, Pieces
 from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
 from batchxfer.definitions import FormatOptions
 from batchxfer.errors import ReadPatiently, UnreadableFile
 from batchxfer.model import Column
-from batchxfer.ports import BadRecord, Fields
+from batchxfer.ports import BadRecord, Fields, Verbatim
 
 BLOCK_BYTES = 1 << 20
 _EXTRA = "\0trailing"
@@ -58,9 +58,21 @@ class Decoder:
         if not self._options.trailing_delimiter:
             for piece in pieces.of(feed.pieces()):
                 lines, _, first_line = _lines(piece.batch, [], 1, first_line)
-                yield from _cut(piece.batch, lines)
+                yield from _cut(piece.batch, lines, self._verbatim(piece))
             feed = Feed(pieces.rest)
         yield from self._by_arrow(feed, first_line)
+
+    def _verbatim(self, piece: Piece) -> Verbatim | None:
+        """The records of a piece as they are, where that may be."""
+        if self._options.null or (self._options.quote != "none" and self._options.quote_char != '"'):
+            return None
+        text, data = piece.text, cast(bytes, piece.text.obj)
+        if b"\\" in data or (self._options.quote == "none" and b'"' in data):
+            return None
+        if b"\r" in data:
+            # A piece has them before line feeds only.
+            text = memoryview(bytes(text).replace(b"\r\n", b"\n"))
+        return Verbatim(text=text, num_rows=piece.batch.num_rows, delimiter=self._options.delimiter)
 
     def _without_last(self, fields: list[str | None]) -> list[str | None]:
         """Without what stands behind a trailing delimiter."""
@@ -184,7 +196,10 @@ class Decoder:
         yield from _cut(batch, lines)
 
 
-def _cut(batch: pa.RecordBatch, lines: pa.Array) -> Iterator[Fields]:
+def _cut(batch: pa.RecordBatch, lines: pa.Array, verbatim: Verbatim | None = None) -> Iterator[Fields]:
+    if batch.num_rows <= BATCH_RECORDS:
+        yield Fields(batch=batch, lines=lines, verbatim=verbatim)
+        return
     for start in range(0, batch.num_rows, BATCH_RECORDS):
         yield Fields(batch=batch.slice(start, BATCH_RECORDS), lines=lines.slice(start, BATCH_RECORDS))
 

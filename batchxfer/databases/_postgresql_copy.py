@@ -14,15 +14,39 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from pyarrow import csv
 
-from batchxfer.model import TargetColumn
+from batchxfer.model import TargetColumn, TypeName
+from batchxfer.ports import Verbatim
 
-_WRITE = csv.WriteOptions(include_header=False)
+_T = TypeName
+_PLAIN = {_T.INTEGER, _T.DECIMAL, _T.FLOAT, _T.BOOLEAN, _T.DATE, _T.TIME, _T.TIMESTAMP, _T.UUID, _T.TEXT}
 _BOUNDS = re.compile(r"\[[+-]?\d+:[+-]?\d+\]")
 
 
-def texts(batches: Iterable[pa.RecordBatch], columns: Sequence[TargetColumn]) -> Iterator[tuple[pa.Buffer, int]]:
+def reads_verbatim(delimiter: str, columns: Sequence[TargetColumn]) -> bool:
+    """Whether COPY makes of plain values, as they are in a file, what it makes of them when they are written anew."""
+    # Batches among them are written with the same delimiter: it must be in no number and no time.
+    return (
+        delimiter.isascii()
+        and not delimiter.isalnum()
+        and delimiter not in '+-.: "\\\r\n'
+        and all(map(_is_plain, columns))
+    )
+
+
+def _is_plain(column: TargetColumn) -> bool:
+    # real rounds a text once; here it has been a double before.
+    return column.type.name in _PLAIN and column.native != "real" and not column.native.endswith("[]")
+
+
+def texts(
+    batches: Iterable[pa.RecordBatch | Verbatim], columns: Sequence[TargetColumn], delimiter: str
+) -> Iterator[tuple[memoryview, int]]:
     """Each batch's text and its number of rows; while one is used, the next is made in a thread."""
-    items = ((_text(batch, columns), batch.num_rows) for batch in batches)
+    how = csv.WriteOptions(include_header=False, delimiter=delimiter)
+    items = (
+        (batch.text if isinstance(batch, Verbatim) else memoryview(_text(batch, columns, how)), batch.num_rows)
+        for batch in batches
+    )
     with ThreadPoolExecutor(1, thread_name_prefix="postgresql-load") as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:
@@ -30,10 +54,10 @@ def texts(batches: Iterable[pa.RecordBatch], columns: Sequence[TargetColumn]) ->
             yield item
 
 
-def _text(batch: pa.RecordBatch, columns: Sequence[TargetColumn]) -> pa.Buffer:
+def _text(batch: pa.RecordBatch, columns: Sequence[TargetColumn], how: csv.WriteOptions) -> pa.Buffer:
     arrays = [_readable(array, column) for array, column in zip(batch.columns, columns, strict=True)]
     sink = pa.BufferOutputStream()
-    csv.write_csv(pa.RecordBatch.from_arrays(arrays, names=batch.schema.names), sink, _WRITE)
+    csv.write_csv(pa.RecordBatch.from_arrays(arrays, names=batch.schema.names), sink, how)
     return sink.getvalue()
 
 

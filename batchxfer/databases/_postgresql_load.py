@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,14 +12,14 @@ import pyarrow as pa
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from batchxfer.databases._loads import TABLE, creation
-from batchxfer.databases._postgresql_copy import texts
+from batchxfer.databases._postgresql_copy import reads_verbatim, texts
 from batchxfer.databases._postgresql_errors import not_loaded, refused
 from batchxfer.databases._postgresql_link import Link, of
 from batchxfer.databases._postgresql_session import address, settings
 from batchxfer.databases._postgresql_tables import columns, named
-from batchxfer.errors import DatabaseUnavailable, LoadError
+from batchxfer.errors import DatabaseUnavailable, LoadError, ReadPatiently
 from batchxfer.model import TargetColumn
-from batchxfer.ports import LoadCounts, LoadKey
+from batchxfer.ports import LoadCounts, LoadKey, Verbatim
 
 if TYPE_CHECKING:
     from batchxfer.credentials import Secret
@@ -85,7 +86,7 @@ class Target:
 
 
 class Loading:
-    """One transaction, as ports.Loading says."""
+    """One transaction, as ports.VerbatimLoading says."""
 
     def __init__(self, name: str, connection: psycopg.Connection[Any], link: Link) -> None:
         self._name = name
@@ -133,6 +134,9 @@ class Loading:
                     known[key] = LoadCounts(rows=found[0], bad_rows=found[1])
         return known
 
+    def takes(self, delimiter: str, columns: Sequence[TargetColumn]) -> bool:
+        return reads_verbatim(delimiter, columns)
+
     def clear(self, table: str) -> None:
         with self._told():
             into = named(self._connection, self._name, table)
@@ -144,7 +148,7 @@ class Loading:
         self,
         table: str,
         columns: Sequence[TargetColumn],
-        batches: Iterable[pa.RecordBatch],
+        batches: Iterable[pa.RecordBatch | Verbatim],
         *,
         key: Sequence[str] = (),
     ) -> int:
@@ -175,13 +179,25 @@ class Loading:
 
     # inside
 
-    def _copy(self, into: Composable, columns: Sequence[TargetColumn], batches: Iterable[pa.RecordBatch]) -> int:
-        statement = SQL("copy {} ({}) from stdin (format csv)").format(into, _names(columns))
+    def _copy(
+        self, into: Composable, columns: Sequence[TargetColumn], batches: Iterable[pa.RecordBatch | Verbatim]
+    ) -> int:
+        items = iter(batches)
+        first = list(islice(items, 1))
+        verbatim = [item.delimiter for item in first if isinstance(item, Verbatim)]
+        delimiter = verbatim[0] if verbatim else ","
+        statement = SQL("copy {} ({}) from stdin (format csv, delimiter {})")
         rows = 0
-        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for text, count in texts(batches, columns):
-                copy.write(memoryview(text))
-                rows += count
+        with self._connection.cursor() as cursor:
+            with cursor.copy(statement.format(into, _names(columns), Literal(delimiter))) as copy:
+                for text, count in texts(chain(first, items), columns, delimiter):
+                    copy.write(text)
+                    rows += count
+            if verbatim and cursor.rowcount != rows:
+                # A trigger that leaves rows out, or records that were taken apart in another way than here.
+                raise ReadPatiently(
+                    f"database {self._name!r}: {rows:,} rows were sent, and {cursor.rowcount:,} came in"
+                )
         return rows
 
     def _staging(self, into: Composable, columns: Sequence[TargetColumn]) -> Composable:

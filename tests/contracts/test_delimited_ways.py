@@ -16,7 +16,7 @@ from batchxfer.codec import _delimited_pieces, _records
 from batchxfer.codec.delimited import Decoder, Options
 from batchxfer.decoding import Reading
 from batchxfer.errors import ReadPatiently, UnreadableFile
-from batchxfer.model import ColumnType, TargetColumn
+from batchxfer.model import Column, ColumnType, TargetColumn
 from batchxfer.ports import BadRecord
 
 TOKENS = [
@@ -114,3 +114,28 @@ def test_ordinary_text_is_taken_apart_at_once(text: str, keys: dict[str, str], s
     taken = list(pieces.of(data[at : at + size] for at in range(0, len(data), size)))
     assert b"".join(bytes(piece.text) for piece in taken) == data
     assert list(pieces.rest) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "verbatim"),
+    [
+        ("a,b\nc,d\n", {}, "a,b\nc,d\n"),
+        ("a,b\r\nc,d\r\n", {}, "a,b\nc,d\n"),
+        # PostgreSQL before 18 takes a line `\\.` for the end of all.
+        ("a,b\n\\,d\n", {}, None),
+        ("a,b\n", {"null": "NULL"}, None),
+        ("a,b\n", {"quote_char": "'"}, None),
+        ('a,"\n', {"quote": "none"}, None),
+        ("a,b\n", {"quote": "none"}, "a,b\n"),
+    ],
+)
+def test_records_are_verbatim_where_they_mean_the_same_to_all(
+    text: str, keys: dict[str, str], verbatim: str | None
+) -> None:
+    decoder = Decoder(
+        Options.model_validate({"kind": "delimited", "header": False, **keys}),
+        tuple(Column(name, ColumnType.parse("text")) for name in "ab"),
+    )
+    (fields,) = decoder.decode([text.encode()])
+    assert not isinstance(fields, BadRecord)
+    assert (None if fields.verbatim is None else bytes(fields.verbatim.text).decode()) == verbatim
