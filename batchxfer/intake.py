@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from batchxfer import load, naming, paths, pull
+from batchxfer import afterwards, load, naming, paths
 from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from batchxfer.decoding import Reading
 
 BAD_RECORDS = ".bad.jsonl"
+_RECORDED_AT_ONCE = 100
 
 
 class PullAdapters(Protocol):
@@ -135,30 +136,42 @@ class Intake:
             return
         attempt.begun()
         if this.definition.file.then == "leave" or run.revision > 1:
-            for file in files:
-                self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE)
+            self._record_done(this, ((file, None) for file in files), taken=False)
             return
         with self._connections.session(this.delivery.endpoint) as session:
-            for file, note in self._put_away(this, files, session, last):
-                self._ledger.record_fetch(this.claim, file.id, FetchStatus.DONE, reason=note, gone=note is None)
+            self._record_done(this, self._put_away(this, files, session, last), taken=True)
 
     def _put_away(
         self, this: Pull, files: Sequence[FetchedFile], session: Session, last: FetchStatus
-    ) -> Iterator[tuple[FetchedFile, str | None]]:
+    ) -> Iterator[afterwards.Ended]:
         if this.definition.file.then == "delete":
-            return pull.remove_each(session, files, this.agreement)
-        return ((file, self._move(this, file, session, last)) for file in files)
+            return afterwards.remove_each(session, files, this.agreement)
 
-    def _move(self, this: Pull, file: FetchedFile, session: Session, last: FetchStatus) -> str | None:
+        def intend(names: Mapping[str, str]) -> None:
+            moved = {file: {"moved_to": name} for file, name in names.items()}
+            self._ledger.record_fetches(this.claim, last, moved)
+
+        moves = [self._move(this, file) for file in files]
+        return afterwards.move_each(session, this.where, moves, this.agreement, intend)
+
+    def _move(self, this: Pull, file: FetchedFile) -> afterwards.Move:
         template = paths.parse_taken(this.definition.file.move_to or "", this.job.name)
         target = paths.render_taken(template, this.facts, paths.split(file.path)[1])
-        options = self._settling.endpoint(this.delivery.endpoint)
+        given = naming.folders_given(self._settling.endpoint(this.delivery.endpoint), template)
+        return afterwards.Move(file=file, target=target, given_folders=given)
 
-        def intend(name: str) -> None:
-            self._ledger.record_fetch(this.claim, file.id, last, moved_to=name)
-
-        given = naming.folders_given(options, template)
-        return pull.move(session, this.where, file, this.agreement, target, given, intend)
+    def _record_done(self, this: Pull, ended: Iterable[afterwards.Ended], *, taken: bool) -> None:
+        """Record what was put away, so many files at a time; after a crash in between it is seen that they are gone."""
+        done: dict[str, dict[str, object]] = {}
+        try:
+            for file, note in ended:
+                done[file.id] = {"reason": note, "gone": note is None} if taken else {}
+                if len(done) == _RECORDED_AT_ONCE:
+                    some, done = done, {}
+                    self._ledger.record_fetches(this.claim, FetchStatus.DONE, some)
+        finally:
+            if done:
+                self._ledger.record_fetches(this.claim, FetchStatus.DONE, done)
 
 
 def is_one_load(this: Pull) -> bool:

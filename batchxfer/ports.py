@@ -411,6 +411,10 @@ class Session(Protocol):
         """Give `old` the name `new`, which must not exist: raises ForeignFile, changing nothing, where the server refuses
         an existing name. Raises FolderMissing when `old` is not there."""
 
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """`rename` each old name to its new one; a server is asked for all at once where it is known to refuse what exists.
+        Where one is refused, each of the others may have its new name or not."""
+
     def replace(self, old: str, new: str) -> None:
         """Give `old` the name `new` atomically, over what is there. Raises NotSupported where the server has no such call."""
 
@@ -614,6 +618,9 @@ class Ledger(Protocol):
         """How far a file has come. `facts` are attributes of FetchedFile (`reason`, `size`, `modified`, `bytes`, `sha256`,
         `local_path`, `moved_to`, `gone`, `rows`, `bad_rows`, `bad_path`); those not given stay. ValueError for a move that
         model.FETCH_MOVES does not have."""
+
+    def record_fetches(self, claim: Claim, status: FetchStatus, files: Mapping[str, Mapping[str, object]]) -> None:
+        """`record_fetch` for several files at once, all or none: the facts by the files' ids."""
 
     def load_again(self, claim: Claim, run: str) -> Run:
         """The files of `run`, an earlier revision, as this run's own: `fetched`, and to be loaded again."""

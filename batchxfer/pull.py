@@ -1,4 +1,4 @@
-"""List, wait until stable, fetch, verify; and what becomes of the remote file in the end.
+"""List, wait until stable, fetch, verify.
 
 Each function is one thing done over one Session; what was done before, and what it means, is puller's and the ledger's.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,6 @@ from batchxfer.errors import (
     AttemptError,
     DeadlineError,
     FolderMissing,
-    ForeignFile,
     NetworkError,
     ServerError,
     UnreadableFile,
@@ -280,115 +279,6 @@ def _checksum(where: str, path: str, content: bytes) -> str:
             hint="by agreement it has one line: 64 hex digits, and the file's name",
         )
     return match[1].lower()
-
-
-# --- what becomes of the remote file -------------------------------------------------------------
-
-
-def remove_each(
-    session: Session, files: Sequence[FetchedFile], agreement: Agreement
-) -> Iterator[tuple[FetchedFile, str | None]]:
-    """Remove each file that was fetched, and its sidecars; each comes back when it is gone. A newer version in its place stays;
-    the words beside it then say so."""
-    for start in range(0, len(files), session.at_once):
-        some = files[start : start + session.at_once]
-        try:
-            yield from _remove_together(session, some, agreement)
-        except (NetworkError, DeadlineError):
-            raise
-        except AttemptError:
-            # One of them was refused: each by itself says which.
-            for file in some:
-                yield from _remove_together(session, [file], agreement)
-
-
-def _remove_together(
-    session: Session, files: Sequence[FetchedFile], agreement: Agreement
-) -> list[tuple[FetchedFile, str | None]]:
-    notes = [
-        _newer(file, seen) for file, seen in zip(files, session.stat_all([file.path for file in files]), strict=True)
-    ]
-    going = [file.path for file, note in zip(files, notes, strict=True) if note is None]
-    session.remove_all(going)
-    sidecars = [sidecar for path in going for sidecar in agreement.sidecars(path)]
-    if sidecars:
-        session.remove_all(sidecars)
-    return list(zip(files, notes, strict=True))
-
-
-def move(
-    session: Session,
-    where: str,
-    file: FetchedFile,
-    agreement: Agreement,
-    target: str,
-    given_folders: int | None,
-    intend: Callable[[str], None],
-) -> str | None:
-    """Move the file that was fetched to `target`, or to the next name that is free there, and its sidecars beside it.
-
-    `intend` is told the name before. After a crash it may be called again: what was moved already is found by `file.moved_to`.
-    """
-    folders = _to_make(target, given_folders)
-    seen, taken, *there = _see(session, [file.path, target, *folders[-1:]])
-    if seen is None and file.moved_to is not None and session.stat(file.moved_to) is not None:
-        _move_sidecars(session, file.path, file.moved_to, agreement)
-        return None
-    if seen is None:
-        return "it was gone before it could be moved"
-    if (newer := _newer(file, seen)) is not None:
-        return newer
-    missing = [] if None not in there else folders
-    for number in range(1, 10_000):
-        name = paths.numbered(target, number)
-        if taken is not None if number == 1 else _is_there(session, name):
-            continue
-        intend(name)
-        try:
-            for folder in missing:
-                session.make_folder(folder)
-            session.rename(file.path, name)
-        except ForeignFile:
-            continue
-        _move_sidecars(session, file.path, name, agreement)
-        return None
-    raise ForeignFile(f"{where}: no name is free for {target}", hint="tidy the folder up, then retry")
-
-
-def _newer(file: FetchedFile, seen: FileStat | None) -> str | None:
-    if seen is None or (seen.kind == "file" and (seen.size, seen.modified) == (file.size, file.modified)):
-        return None
-    return "a newer version is in its place, and was left there"
-
-
-def _see(session: Session, names: Sequence[str]) -> list[FileStat | None]:
-    try:
-        return session.stat_all(names)
-    except FolderMissing:
-        return [session.stat(name) if _is_there(session, name) else None for name in names]
-
-
-def _is_there(session: Session, path: str) -> bool:
-    try:
-        return session.stat(path) is not None
-    except FolderMissing:
-        return False
-
-
-def _move_sidecars(session: Session, old: str, new: str, agreement: Agreement) -> None:
-    for before, after in zip(agreement.sidecars(old), agreement.sidecars(new), strict=True):
-        if session.stat(before) is None:
-            continue
-        try:
-            session.rename(before, after)
-        except ForeignFile:
-            session.remove(before)
-
-
-def _to_make(path: str, given: int | None) -> list[str]:
-    """The folders of `path` that may be made, the outermost first."""
-    folders = path.split("/")[:-1]
-    return [] if given is None else ["/".join(folders[:depth]) for depth in range(given + 1, len(folders) + 1)]
 
 
 def by_age(file: SeenFile) -> tuple[bool, datetime | None, str]:

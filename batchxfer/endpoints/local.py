@@ -183,6 +183,10 @@ class LocalSession:
             if source.parent != target.parent:
                 _sync_folder(source.parent)
 
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for old, new in pairs:
+            self.rename(old, new)
+
     def replace(self, old: str, new: str) -> None:
         with self._step(f"rename {old} over {new}"):
             source, target = self._inside(old), self._inside(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -134,21 +134,30 @@ class Fetching(Noticing):
         }
 
     def record_fetch(self, claim: Claim, row: str, status: FetchStatus, **facts: object) -> None:
-        if unknown := facts.keys() - _FACTS:
+        self.record_fetches(claim, status, {row: facts})
+
+    def record_fetches(self, claim: Claim, status: FetchStatus, files: Mapping[str, Mapping[str, object]]) -> None:
+        if unknown := {name for facts in files.values() for name in facts} - _FACTS:
             raise ValueError(f"a fetched file has no {', '.join(sorted(unknown))}")
         with self._store.write() as tx:
             self._claimed(tx, claim)
-            known = tx.connection.execute(_ROW, {"the_row": row, "the_run": claim.run}).one_or_none()
-            if known is None:
-                raise ValueError(f"run {claim.run} has no file {row}")
-            if status not in FETCH_MOVES[FetchStatus(known.status)]:
-                raise ValueError(f"file {row} cannot go from {known.status} to {status}")
-            values = {key: str(value) if isinstance(value, PurePath) else value for key, value in facts.items()}
-            if status != known.status and status in _REACHED:
-                values[_REACHED[status]] = tx.now
-            tx.connection.execute(_SET_ROW, {"the_row": row, "status": status, **values})
+            for row, facts in files.items():
+                self._record_fetch(tx, claim, row, status, facts)
             tx.is_milestone = True
-            self._tell(tx, claim.run, f"file-{status}", path=known.path, **values)
+
+    def _record_fetch(
+        self, tx: Transaction, claim: Claim, row: str, status: FetchStatus, facts: Mapping[str, object]
+    ) -> None:
+        known = tx.connection.execute(_ROW, {"the_row": row, "the_run": claim.run}).one_or_none()
+        if known is None:
+            raise ValueError(f"run {claim.run} has no file {row}")
+        if status not in FETCH_MOVES[FetchStatus(known.status)]:
+            raise ValueError(f"file {row} cannot go from {known.status} to {status}")
+        values = {key: str(value) if isinstance(value, PurePath) else value for key, value in facts.items()}
+        if status != known.status and status in _REACHED:
+            values[_REACHED[status]] = tx.now
+        tx.connection.execute(_SET_ROW, {"the_row": row, "status": status, **values})
+        self._tell(tx, claim.run, f"file-{status}", path=known.path, **values)
 
     def load_again(self, claim: Claim, run: str) -> Run:
         with self._store.write() as tx:

@@ -179,3 +179,26 @@ def test_a_fetched_file_is_remembered_before_its_run_ends(place: Place, ledger: 
     assert after is not None
     assert before is None or after.id > before.id
     assert after.id == newest_event(place)
+
+
+def test_several_fetched_files_are_recorded_all_or_none(place: Place, ledger: Ledger) -> None:
+    walk = Walk(ledger, place)
+    ledger.adopt(walk.claim, replace(SNAPSHOT, query=""), [planned(path="*.csv")])
+    ledger.see(walk.claim, "bank", [SeenFile(path=f"{number}.csv", size=number) for number in range(3)])
+    first, second, third = walk.now.files
+    taken = {
+        file.id: {"bytes": file.size, "sha256": f"{file.size}" * 64, "local_path": Path(file.path)}
+        for file in (first, third)
+    }
+    with pytest.raises(ValueError, match="has no file nobody"):
+        ledger.record_fetches(walk.claim, FetchStatus.FETCHED, taken | {"nobody": {}})
+    with pytest.raises(ValueError, match="cannot go from seen to done"):
+        ledger.record_fetches(walk.claim, FetchStatus.DONE, {second.id: {}})
+    with pytest.raises(ValueError, match="has no colour"):
+        ledger.record_fetches(walk.claim, FetchStatus.FETCHED, {second.id: {"colour": "red"}})
+    assert [file.status for file in walk.now.files] == [FetchStatus.SEEN] * 3
+    ledger.record_fetches(walk.claim, FetchStatus.FETCHED, taken)
+    states = [(file.status, file.sha256) for file in walk.now.files]
+    assert states == [(FetchStatus.FETCHED, "0" * 64), (FetchStatus.SEEN, None), (FetchStatus.FETCHED, "2" * 64)]
+    told = [event.detail["path"] for event in ledger.events(walk.claim.run) if event.kind == "file-fetched"]
+    assert told == ["0.csv", "2.csv"]

@@ -107,6 +107,10 @@ class MemorySession:
 
         self.breaks(move)
 
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for old, new in pairs:
+            self.rename(old, new)
+
     def replace(self, old: str, new: str) -> None:
         self.breaks(lambda: self._move(old, new))
 

@@ -14,7 +14,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from batchxfer import pull
+from batchxfer import afterwards, pull
 from batchxfer.endpoints.local import Endpoint as LocalEndpoint
 from batchxfer.endpoints.local import Options as LocalOptions
 from batchxfer.errors import AttemptError, NetworkError, ServerError
@@ -281,13 +281,21 @@ def test_a_pattern_may_stand_in_the_folders_too(session: Session, box: Path) -> 
     assert list(found.files) == ["box/x1/in/a.dat", "box/x2/in/b.dat"]
 
 
+def move(
+    session: Session, file: FetchedFile, target: str, given: int | None, intend: Callable[[Any], None]
+) -> str | None:
+    moving = afterwards.Move(file=file, target=target, given_folders=given)
+    ((_, note),) = afterwards.move_each(session, "endpoint", [moving], AGREED, intend)
+    return note
+
+
 def test_a_moved_file_is_found_again_after_a_lost_reply(session: Session, box: Path) -> None:
     file = seen(session)
     (box / "old").mkdir()
     (box / "a.dat").rename(box / "old/a.dat")
     moved = replace(file, moved_to="box/old/a.dat")
     intended: list[str] = []
-    assert pull.move(session, "endpoint", moved, AGREED, "box/old/a.dat", None, intended.append) is None
+    assert move(session, moved, "box/old/a.dat", None, intended.append) is None
     assert intended == []
 
 
@@ -295,8 +303,8 @@ def test_a_newer_version_is_neither_removed_nor_moved(session: Session, box: Pat
     file = seen(session)
     (box / "a.dat").write_bytes(b"newer")
     note = "a newer version is in its place, and was left there"
-    assert list(pull.remove_each(session, [file], AGREED)) == [(file, note)]
-    assert pull.move(session, "endpoint", file, AGREED, "box/old/a.dat", 0, lambda name: None) == note
+    assert list(afterwards.remove_each(session, [file], AGREED)) == [(file, note)]
+    assert move(session, file, "box/old/a.dat", 0, lambda names: None) == note
     assert (box / "a.dat").read_bytes() == b"newer"
 
 

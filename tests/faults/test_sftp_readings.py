@@ -13,7 +13,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from batchxfer import pull
+from batchxfer import afterwards, pull
 from batchxfer.endpoints.sftp import connecting, packets
 from batchxfer.errors import AttemptError, NetworkError, PermissionRefused
 from batchxfer.model import FetchedFile
@@ -32,8 +32,8 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
 
 
-@pytest.fixture(params=[False, True], ids=["any order", "in order"])
-def in_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+@pytest.fixture(name="in_order", params=[False, True], ids=["any order", "in order"])
+def in_order_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """A server that is taken for OpenSSH is asked for the look after the bytes together with them."""
     if request.param:
         monkeypatch.setattr(connecting, "IN_ORDER", "SSH-2.0-")
@@ -208,7 +208,7 @@ def asked(session: Session, files: dict[str, bytes], monkeypatch: pytest.MonkeyP
                 assert reading.look() is not None
                 assert b"".join(reading.pieces()) == files[file.path]
                 assert reading.look_again() is not None
-    assert [note for _, note in pull.remove_each(session, wanted, AGREED)] == [None] * len(wanted)
+    assert [note for _, note in afterwards.remove_each(session, wanted, AGREED)] == [None] * len(wanted)
     return len(sent)
 
 
@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_removed_is_told_after_those_before_it(tmp_path: P
         wanted = [seen(session, name) for name in files]
         gone: list[str] = []
         with pytest.raises(PermissionRefused, match=r"cannot remove 02\.dat: permission denied"):  # noqa: PT012
-            for file, _ in pull.remove_each(session, wanted, AGREED):
+            for file, _ in afterwards.remove_each(session, wanted, AGREED):
                 gone.append(file.path)
         assert gone == ["00.dat", "01.dat"]
         assert names_of(tmp_path)[0] == "02.dat"
@@ -251,7 +251,7 @@ def test_a_file_that_cannot_be_removed_is_told_after_those_before_it(tmp_path: P
 
 
 def remove(session: Session, wanted: Sequence[FetchedFile]) -> list[str]:
-    return [file.path for file, _ in pull.remove_each(session, wanted, AGREED)]
+    return [file.path for file, _ in afterwards.remove_each(session, wanted, AGREED)]
 
 
 def names_of(folder: Path) -> list[str]:
@@ -265,7 +265,7 @@ def test_a_newer_version_among_many_is_left_with_its_sidecars(tmp_path: Path, fi
     with connected(tmp_path / "there") as session:
         wanted = [seen(session, name) for name in files]
         (tmp_path / "there/05.dat").write_bytes(b"newer")
-        notes = {file.path: note for file, note in pull.remove_each(session, wanted, agreed)}
+        notes = {file.path: note for file, note in afterwards.remove_each(session, wanted, agreed)}
     assert {name for name, note in notes.items() if note} == {"05.dat"}
     assert names_of(tmp_path) == ["05.dat", "05.dat.done"]
 

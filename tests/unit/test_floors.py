@@ -77,7 +77,7 @@ FLOORS = (
             tables urls format_checks job_checks pull_checks config schemas
             layout decoding spool connections contents headstart push pull load
             naming snapshots activity settling runner inbox worker operations
-            puller pull_attempt looking fetching intake
+            puller pull_attempt looking fetching intake afterwards
             ticking waiting crew notify pruning systemd holidays_seen
             suspects sights reconciling doctor
         """,

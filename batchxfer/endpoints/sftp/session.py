@@ -164,6 +164,17 @@ class SftpSession:
                     raise self._foreign(old, new) from refusal
                 raise self._rename_refused(refusal, old, new) from refusal
 
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        if not self._server.refuses_taken_names:
+            for old, new in pairs:
+                self.rename(old, new)
+            return
+        with self._step(f"rename {self._names([old for old, _ in pairs])}"):
+            names = [(self._field(old), self._field(new)) for old, new in pairs]
+            requests = [self._wire.send(wire.RENAME, *each, more=True) for each in names]
+            for reply in list(map(self._wire.receive, requests)):
+                raise_refusal(reply, named=True)
+
     def rename_without_looking(self, old: str, new: str) -> None:
         """The server's own plain rename, for `probe`: whether it refuses an existing name, or overwrites it."""
         with self._step(f"rename {self._name(old)} to {self._name(new)}"):
