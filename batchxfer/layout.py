@@ -20,7 +20,7 @@ from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column
 from batchxfer.paths import RECORD_FIELDS
-from batchxfer.ports import Codec, Merge, MergingCodec, MergingRows, Rows
+from batchxfer.ports import Apart, Codec, Merge, MergingCodec, MergingRows, Rows, TextMergingRows
 from batchxfer.suggestions import did_you_mean
 from batchxfer.totals import Totals
 from batchxfer.values import TEXT
@@ -184,13 +184,16 @@ class Encoder:
             for batch in rows:
                 yield self.encode(batch)
             return
-        able = [self._is_mergeable(chosen, rows.mergeable) for chosen in self._chosen]
+        special = self._codec.special
+        texts = rows.mergeable_texts(special) if special is not None and isinstance(rows, TextMergingRows) else ()
+        able = [self._is_mergeable(chosen, rows.mergeable, texts) for chosen in self._chosen]
         parts, codec = self._codec.merged(able)
         chosen = tuple(None if isinstance(part, Merge) else self._chosen[part] for part in parts)
         merged = Shape(chosen=chosen, places=range(len(parts)), codec=codec)
         for batch in rows.merged([self._in_source(part) for part in parts]):
-            for piece in _slices(batch):
-                yield self._encode_slice(piece, merged)
+            whole, shape = (batch.batch, self._whole) if isinstance(batch, Apart) else (batch, merged)
+            for piece in _slices(whole):
+                yield self._encode_slice(piece, shape)
 
     def encode(self, batch: pa.RecordBatch) -> bytes | memoryview:
         """The records of a batch."""
@@ -228,13 +231,11 @@ class Encoder:
         """Whether the file's columns are all that is needed of the rows, and need not be told apart once written."""
         return self._utf8 and all(chosen in self._chosen for chosen in self._counted.values())
 
-    def _is_mergeable(self, chosen: Chosen, mergeable: Collection[int]) -> bool:
-        return (
-            chosen.index in mergeable
-            and chosen.convert is None
-            and chosen not in self._counted.values()
-            and values.is_plain(chosen.column, self._options)
-        )
+    def _is_mergeable(self, chosen: Chosen, mergeable: Collection[int], texts: Collection[int]) -> bool:
+        if chosen.convert is not None or chosen in self._counted.values():
+            return False
+        is_plain = chosen.index in mergeable and values.is_plain(chosen.column, self._options)
+        return is_plain or chosen.index in texts
 
     def _in_source(self, part: int | Merge) -> int | Merge:
         if isinstance(part, Merge):

@@ -92,11 +92,21 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Merge:
-    """Neighbouring columns as one text: the values of `fields`, `separator` between them; NULL is written as `null`."""
+    """Neighbouring columns as one text: the values of `fields`, `separator` between them; NULL is written as `null`.
+
+    `special` are the characters that a text must not have to be put together with others."""
 
     fields: tuple[int, ...]
     separator: str
     null: str
+    special: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """A batch whose columns could not be put together: it has all of the source's, those that nobody wanted as NULLs."""
+
+    batch: pa.RecordBatch
 
 
 @runtime_checkable
@@ -111,6 +121,18 @@ class MergingRows(Rows, Protocol):
     def merged(self, wanted: Sequence[int | Merge]) -> Iterator[pa.RecordBatch]:
         """Instead of iterating: batches with a column for each of `wanted`; a Merge's is a large_string without NULL, and its
         separator has no letters. Everything else that ports.Rows says holds."""
+
+
+@runtime_checkable
+class TextMergingRows(MergingRows, Protocol):
+    """Rows whose database can also put texts together, as long as they are plain: a plain text is not empty, begins and ends
+    without a space, is not what NULL is written as, and has no control character, comma, quote, backslash or bracket."""
+
+    def mergeable_texts(self, special: str) -> Collection[int]:
+        """The columns of text that may be merged too. They look plain so far, and without any of the `special` characters."""
+
+    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[pa.RecordBatch | Apart]:
+        """As MergingRows says; a batch with a text that is not plain after all, or has a special character, comes apart."""
 
 
 class Source(Protocol):
@@ -149,6 +171,11 @@ class Codec(Protocol):
 @runtime_checkable
 class MergingCodec(Codec, Protocol):
     """A codec that can take some neighbouring columns as one text."""
+
+    @property
+    def special(self) -> str | None:
+        """The characters that a plain text (see TextMergingRows) must not have to be written as it is; None where a text may
+        be written in another way for another reason."""
 
     def merged(self, able: Sequence[bool]) -> tuple[Sequence[int | Merge], Codec]:
         """What to ask for instead of the file's columns (`fields` are their indices), of which those may be merged that are

@@ -97,6 +97,14 @@ class Codec:
         texts[-1] = join(texts[-1], self._end, null=null)
         return join(*texts, separator=self._options.delimiter, null=null)
 
+    @property
+    def special(self) -> str | None:
+        options = self._options
+        special = options.delimiter + options.quote_char + (options.escape or "")
+        if options.quote == "all" or options.spreadsheet_safe or len(options.delimiter) > 1 or not special.isascii():
+            return None
+        return special
+
     def merged(self, able: Sequence[bool]) -> tuple[Sequence[int | Merge], Codec]:
         merges = [*map(self._merges, able, self._columns)]
         groups = [
@@ -108,7 +116,9 @@ class Codec:
         codec._columns = tuple(self._columns[group[0]] if len(group) == 1 else None for group in groups)
         options = self._options
         return [
-            Merge(fields=group, separator=options.delimiter, null=options.null) if len(group) > 1 else group[0]
+            Merge(fields=group, separator=options.delimiter, null=options.null, special=self.special or "")
+            if len(group) > 1
+            else group[0]
             for group in groups
         ], codec
 
@@ -117,7 +127,11 @@ class Codec:
         # A word like infinity, which is found only afterwards, must not have the delimiter in it.
         if options.quote == "all" or any(map(str.isalpha, options.delimiter)):
             return False
-        if column is None or not able or self._may_need_care(column):
+        if column is None or not able:
+            return False
+        if column.type.name is TypeName.TEXT:
+            return self.special is not None
+        if self._may_need_care(column):
             return False
         return column.type.name is not TypeName.DECIMAL or self._options.decimal_point == "."
 

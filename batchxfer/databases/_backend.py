@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from batchxfer import sql
+from batchxfer.databases._ahead import Steps
 from batchxfer.databases._canonical import Reader, Row, digits_reader, first_values, reader_of, stream, type_of
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, QueryError
 from batchxfer.model import ColumnType, ParameterValue, TypeName
+from batchxfer.ports import Apart, Merge
 
 if TYPE_CHECKING:
     from batchxfer.definitions import DatabaseOptions
@@ -46,6 +48,21 @@ class Opened:
     fetch: Callable[[int], Sequence[Row]]
     first: Sequence[Row]
     complete: bool
+
+
+class Merging(Protocol):
+    """Reads a query's rows with columns put together, as ports.TextMergingRows says."""
+
+    @property
+    def mergeable(self) -> Collection[int]: ...
+
+    def mergeable_texts(self, special: str) -> Collection[int]: ...
+
+    def batches(self) -> Steps[pa.RecordBatch]:
+        """What makes the batches, none put together."""
+
+    def merged(self, wanted: Sequence[int | Merge]) -> Steps[pa.RecordBatch | Apart]:
+        """What makes the batches that are asked for."""
 
 
 class Backend:
@@ -133,6 +150,10 @@ class Backend:
     def batches(self, opened: Opened, readers: Sequence[Reader]) -> Iterator[pa.RecordBatch]:
         """The first rows, then those that are still to be fetched."""
         return stream(readers, opened.first, lambda rows: () if opened.complete else opened.fetch(rows))
+
+    def merging(self, opened: Opened, readers: Sequence[Reader]) -> Merging | None:
+        """What reads the rows instead of `batches` where columns may be put together; None where they may not."""
+        return None
 
     def reader(self, name: str, type_name: TypeName) -> Reader:
         """The reader of a column of Python's own values; integers as digits, for they may have any size."""

@@ -55,10 +55,15 @@ def shown(value: object) -> str:
 # --- one value -----------------------------------------------------------------------------------
 
 
+_PLAIN_DIGITS = "-.0123456789"
+
+
 def digits(value: Decimal | float) -> str:
     """A number's digits with its scale, without an exponent; `nan`, `inf` and `-inf` as for floats."""
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, float) and (text := repr(value)).strip(_PLAIN_DIGITS) == "":
+        return text
     number = value if isinstance(value, Decimal) else Decimal(repr(value))
     if number.is_finite():
         return format(number, "f")

@@ -1,16 +1,16 @@
 """SQLite: a file opened for reading only, whose values carry their type one by one.
 
 A column has no type of its own in a result: the storage class of its values decides. Where the rows do not fit into the
-first fetch, one pass over the query (in the same transaction) finds which classes each column has, so that the type does not
-depend on which row comes first. Integers beside reals are carried as decimals: each keeps its own digits. Any other mix is an
-error at the first row that differs.
+first fetch, one pass over the query (in the same transaction) finds which classes the columns have that began with
+numbers, or with NULLs only, so that the type does not depend on which row comes first. Integers beside reals are
+carried as decimals: each keeps its own digits. Any other mix is an error at the first row that differs.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from datetime import time as clock_time
@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from batchxfer import sql
 from batchxfer.databases._backend import MEND, Backend, Opened, original
-from batchxfer.databases._canonical import FIRST_ROWS, Reader, digits_reader, growing, reader_of
-from batchxfer.databases._sqlite_json import Lines, is_exact
+from batchxfer.databases._canonical import Reader, digits_reader, reader_of
+from batchxfer.databases._sqlite_json import Lines, is_exact, is_worthwhile
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, PermanentError, QueryError, UnwritableValue
 from batchxfer.model import ColumnType, ParameterValue, TypeName
 
@@ -37,6 +36,7 @@ _CLASSES = {
 }
 _CLASS_OF = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _NUMBERS = frozenset({"integer", "real"})
+_SETTLED = (frozenset({"text"}), frozenset({"blob"}))
 _HINT = "cast the column to one type in the query, as in CAST(amount AS TEXT)"
 _GONE = ("unable to open", "locked", "busy", "disk i/o", "interrupted", "schema has changed", "out of memory")
 STEPS = 10_000
@@ -109,14 +109,12 @@ class SqliteBackend(Backend):
             for name, found, first, empty in zip(opened.names, classes, _first_classes(opened), declared, strict=True)
         ]
 
-    def batches(self, opened: Opened, readers: Sequence[Reader]) -> Iterator[pa.RecordBatch]:
-        if not self._together:
-            return super().batches(opened, readers)
-        lines = Lines(_driver(opened), _as_table(opened), opened.arguments, readers)
-        if not lines.worthwhile or not is_exact(_driver(opened)):
-            return super().batches(opened, readers)
-        # From the first row again: what was fetched was only looked at.
-        return _all_of(lines)
+    def merging(self, opened: Opened, readers: Sequence[Reader]) -> Lines | None:
+        if not self._together or not is_worthwhile(readers) or not is_exact(_driver(opened)):
+            return None
+        # From the first row again: what was fetched was only looked at. A query that is open keeps its lock.
+        opened.cursor.close()
+        return Lines(_driver(opened), _as_table(opened), opened.arguments, readers, opened.first)
 
     # errors
 
@@ -178,33 +176,39 @@ def _first_classes(opened: Opened) -> list[str | None]:
 
 def _classes_scanned(opened: Opened) -> list[frozenset[str]]:
     """The classes of all rows, by one more pass, or by two where they are not those of the first rows."""
-    first = _classes_seen(opened)
-    if all(len(classes) == 1 for classes in first):
-        only = [min(classes) for classes in first]
-        if _are_all(opened, only) or not _differ(opened, only):
-            return first
-    # The least and the greatest name tell all that matters.
-    ends = [f"{end}(nullif(typeof({column}), 'null'))" for column in _names(opened) for end in ("min", "max")]
-    row = _over_all(opened, ", ".join(ends))
-    pairs = zip(row[0::2], row[1::2], strict=True)
-    return [frozenset(name for name in pair if name is not None) for pair in pairs]
+    classes = dict(zip(_names(opened), _classes_seen(opened), strict=True))
+    # A column whose first values are texts, or blobs, is one of those, or its first other value is an error.
+    open_ones = {column: found for column, found in classes.items() if found not in _SETTLED}
+    if open_ones and not _are_as_seen(opened, open_ones):
+        # The least and the greatest name tell all that matters.
+        ends = [f"{end}(nullif(typeof({column}), 'null'))" for column in open_ones for end in ("min", "max")]
+        row = _over_all(opened, ", ".join(ends))
+        pairs = zip(row[0::2], row[1::2], strict=True)
+        named = [frozenset(name for name in pair if name is not None) for pair in pairs]
+        classes.update(zip(open_ones, named, strict=True))
+    return list(classes.values())
 
 
-def _are_all(opened: Opened, classes: list[str]) -> bool:
+def _are_as_seen(opened: Opened, classes: Mapping[str, frozenset[str]]) -> bool:
+    """Whether the columns have one class each, and no other value has another."""
+    if any(len(found) != 1 for found in classes.values()):
+        return False
+    only = {column: min(found) for column, found in classes.items()}
+    return _are_all(opened, only) or not _differ(opened, only)
+
+
+def _are_all(opened: Opened, classes: Mapping[str, str]) -> bool:
     """Whether every value is of its column's class, none NULL: a third of the work of looking for all classes."""
-    same = [f"typeof({column}) = '{one}'" for column, one in zip(_names(opened), classes, strict=True)]
+    same = [f"typeof({column}) = '{one}'" for column, one in classes.items()]
     # SQLite's expressions have a greatest depth.
     groups = [" AND ".join(same[start : start + _MOST_TERMS]) for start in range(0, len(same), _MOST_TERMS)]
     text = f"{_as_table(opened)} SELECT 1 FROM q WHERE NOT ({') OR NOT ('.join(groups)}) LIMIT 1"  # noqa: S608
     return _driver(opened).execute(text, opened.arguments).fetchone() is None
 
 
-def _differ(opened: Opened, classes: list[str]) -> bool:
+def _differ(opened: Opened, classes: Mapping[str, str]) -> bool:
     """Whether any value is neither NULL nor of its column's class: half the work of looking for all classes."""
-    others = [
-        f"(typeof({column}) <> '{one}' AND {column} IS NOT NULL)"
-        for column, one in zip(_names(opened), classes, strict=True)
-    ]
+    others = [f"(typeof({column}) <> '{one}' AND {column} IS NOT NULL)" for column, one in classes.items()]
     # SQLite's expressions have a greatest depth.
     groups = [others[start : start + _MOST_TERMS] for start in range(0, len(others), _MOST_TERMS)]
     return any(_over_all(opened, ", ".join(f"max({' OR '.join(group)})" for group in groups)))
@@ -219,10 +223,6 @@ def _over_all(opened: Opened, aggregates: str) -> tuple[Any, ...]:
     text = f"{_as_table(opened)} SELECT {aggregates} FROM q"  # noqa: S608 - it has already run by itself
     row: tuple[Any, ...] = _driver(opened).execute(text, opened.arguments).fetchone()
     return row
-
-
-def _all_of(lines: Lines) -> Iterator[pa.RecordBatch]:
-    yield from growing(lines.more(FIRST_ROWS, 1), lines.more)
 
 
 def _as_table(opened: Opened) -> str:

@@ -1,35 +1,40 @@
-"""Takes rows from SQLite as one JSON text each, and makes columns of many of them at once.
+"""Takes rows from SQLite with many columns as one JSON text.
 
-Python's driver makes an object of each value. Asked for `json_array(c0, c1, …)`, SQLite hands over one a row, and Arrow's
-reader of CSV takes the lines apart: inside of JSON's brackets an integer, a quoted text and `null` are what they are in CSV. A
-text with an escape takes one more step, a batch with a rare one Python's own.
-
-Reals, which JSON rounds in many versions of SQLite, and blobs, which it has not, come beside it as they are. Whatever does not
-look as it should is read again value by value.
+Python's driver makes an object of each value. Asked for `json_array(c0, c1, …)`, SQLite hands over one a row: inside of JSON's
+brackets an integer, a quoted text and `null` are what they are in CSV, or, without the quotes, what a format writes. Reals,
+which JSON rounds in many versions of SQLite, and blobs, which it has not, come beside it as they are. Where something does not
+look as it should, the rows are read again from there, value by value.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from batchxfer.databases._canonical import Reader, Row, batch_of
+from batchxfer.databases._ahead import StartAgain, Steps
+from batchxfer.databases._canonical import BATCH_BYTES, Reader, Row, batch_of, next_size
+from batchxfer.databases._sqlite_together import Making, Together, goes_together, is_plain
 from batchxfer.model import TypeName
+from batchxfer.ports import Apart, Merge
 
 MOST_TOGETHER = 100
 """A function of SQLite takes 127 arguments."""
+MOST_ROWS = 16_000
+"""In a batch: so many that what is done once for each costs little."""
+_WORTH_A_TEXT = 3
+"""Fewer columns that are not merged come sooner as they are."""
 
-_ROW_END = b"]\n["
-# Control characters never come as they are: some stand for what CSV would take for its own.
-_ESCAPES = ((b"\\\\", b"\x01"), (b'\\"', b"\x02"), (b"\\n", b"\x03"), (b"\\r", b"\x04"), (b"\\t", b"\t"))
-_STAND_FOR = ((b"\x01", "\\"), (b"\x02", '"'), (b"\x03", "\n"), (b"\x04", "\r"))
-_PATTERNS = {TypeName.INTEGER: r"(?:-?[0-9]+|null)", TypeName.TEXT: r'(?:"(?:[^"\\]|\\.)*"|null)'}
 _EVERY_CHARACTER = "".join(map(chr, [*range(0x80), 0xE9, 0x2028, 0x65E5, 0xFFFD, 0x1F600]))
+
+_Batch = TypeVar("_Batch")
+_Make = Callable[[Sequence[Sequence[Any]], int], _Batch | None]
 
 
 def is_exact(driver: sqlite3.Connection) -> bool:
@@ -42,133 +47,172 @@ def is_exact(driver: sqlite3.Connection) -> bool:
     return bool(orjson.loads(line) == known)
 
 
-class Lines:
-    """The rows of a query from its first on. `q` is the query as a table with the columns c0, c1 …: `WITH q(…) AS (…)`."""
+def is_worthwhile(readers: Sequence[Reader]) -> bool:
+    """Whether enough columns can come together."""
+    return 2 * sum(map(goes_together, readers)) >= max(len(readers), 1)
 
-    def __init__(self, driver: sqlite3.Connection, q: str, arguments: Any, readers: Sequence[Reader]) -> None:
+
+class Lines:
+    """The rows of a query from its first on, as ports.TextMergingRows says.
+
+    `q` is the query as a table with the columns c0, c1 …: `WITH q(…) AS (…)`. `first` are its first rows, which say what looks
+    plain, and how many fit into a batch.
+    """
+
+    def __init__(
+        self, driver: sqlite3.Connection, q: str, arguments: Any, readers: Sequence[Reader], first: Sequence[Row]
+    ) -> None:
         self._driver = driver
         self._q = q
         self._arguments = arguments
         self._readers = readers
-        together = [index for index, reader in enumerate(readers) if _goes_together(reader)]
-        self._groups = [together[start : start + MOST_TOGETHER] for start in range(0, len(together), MOST_TOGETHER)]
-        self._alone = [index for index, reader in enumerate(readers) if not _goes_together(reader)]
-        self._patterns = [self._pattern(group) for group in self._groups]
-        self._cursor: sqlite3.Cursor | None = None
-        self._make: Callable[[Sequence[Row], int], pa.RecordBatch | None] = self._batch
+        self._first = first
 
     @property
-    def worthwhile(self) -> bool:
-        return len(self._groups) > 0 and len(self._alone) <= len(self._readers) // 2
+    def mergeable(self) -> Collection[int]:
+        return self._of(TypeName.INTEGER)
 
-    def more(self, rows: int, first_row: int) -> pa.RecordBatch | None:
-        """The batch of the next rows, None after the last. Raises UnwritableValue."""
-        if self._cursor is None:
-            self._cursor = self._lines()
-        found = self._cursor.fetchmany(rows)
-        if not found:
-            return None
-        batch = self._make(found, first_row)
-        return self._one_by_one(rows, first_row) if batch is None else batch
+    def mergeable_texts(self, special: str) -> Collection[int]:
+        return [index for index in self._of(TypeName.TEXT) if self._looks_plain(index, special)]
+
+    def batches(self) -> Steps[pa.RecordBatch]:
+        groups, alone = self._shared_out(range(len(self._readers)))
+        return self._steps(groups, alone, Making(self._readers, groups, alone).apart, _itself)
+
+    def merged(self, wanted: Sequence[int | Merge]) -> Steps[pa.RecordBatch | Apart]:
+        singles = sorted({part for part in wanted if isinstance(part, int)})
+        groups, alone = self._shared_out(singles, _WORTH_A_TEXT)
+        groups = [*(Together(part.fields, self._readers, part) for part in wanted if isinstance(part, Merge)), *groups]
+        return self._steps(groups, alone, Making(self._readers, groups, alone, wanted).merged, _apart)
+
+    def _of(self, kind: TypeName) -> list[int]:
+        """The columns of a type that can be a part of a JSON text."""
+        readers = enumerate(self._readers)
+        return [index for index, reader in readers if reader.column.type.name is kind and goes_together(reader)]
+
+    def _looks_plain(self, index: int, special: str) -> bool:
+        values = [row[index] for row in self._first]
+        return all(value is None or (isinstance(value, str) and is_plain(value, special)) for value in values)
+
+    def _shared_out(self, indices: Sequence[int], least: int = 1) -> tuple[list[Together], list[int]]:
+        """Which of the columns come together, and which alone."""
+        together = [index for index in indices if goes_together(self._readers[index])]
+        if len(together) < least:
+            together = []
+        starts = range(0, len(together), MOST_TOGETHER)
+        groups = [Together(together[start : start + MOST_TOGETHER], self._readers) for start in starts]
+        return groups, [index for index in indices if index not in together]
 
     # --- asking ----------------------------------------------------------------------------------
 
-    def _lines(self) -> sqlite3.Cursor:
-        """The query's lines, once it is known that nothing in it makes JSON: that would not be taken for a text."""
-        text = self._select("c{}")
-        plan = self._driver.execute(f"EXPLAIN {text}", self._arguments).fetchall()
-        called = [str(step[5]) for step in plan if str(step[5]).startswith(("json", "->"))]
-        self._driver.text_factory = bytes
+    def _steps(
+        self,
+        groups: Sequence[Together],
+        alone: Sequence[int],
+        make: _Make[_Batch],
+        as_it_is: Callable[[pa.RecordBatch], _Batch],
+    ) -> Steps[_Batch]:
+        """What makes the batches; `make` gives None for rows that are to be read value by value."""
+
+        def made(rows: Sequence[Row], first_row: int) -> _Batch:
+            batch = make([_column(rows, index) for index in range(len(rows[0]))], first_row)
+            if batch is None:
+                raise StartAgain(self._one_by_one(first_row, as_it_is))
+            return batch
+
+        def again(first_row: int) -> _Batch:
+            raise StartAgain(self._one_by_one(first_row, as_it_is))
+
+        sized = [*range(len(groups)), *(len(groups) + place for place in self._sized(alone))]
+        row = 1
+        with closing(self._asked(groups, alone)) as cursor:
+            try:
+                for rows in self._fetched(cursor, sized):
+                    yield partial(made, rows, row)
+                    row += len(rows)
+            except sqlite3.OperationalError as exc:
+                if "BLOB" not in str(exc):
+                    raise
+                # A blob where all values before were texts or integers.
+                yield partial(again, row)
+
+    def _asked(self, groups: Sequence[Together], alone: Sequence[int]) -> sqlite3.Cursor:
+        """The query, once it is known that nothing in it makes JSON: that would not be taken for a text."""
+        text = self._select(groups, alone, "c{}")
+        made = sum(called.startswith((b"json", b"->")) for called in self._called(text))
         return self._driver.execute(
-            text if len(called) <= len(self._groups) else self._select("c{} || ''"), self._arguments
+            text if made <= len(groups) else self._select(groups, alone, "c{} || ''"), self._arguments
         )
 
-    def _select(self, text: str) -> str:
+    def _called(self, text: str) -> list[bytes]:
+        """What each step of the query has to do with: functions, and constants of any kind."""
+        self._driver.text_factory = bytes
+        try:
+            steps = self._driver.execute(f"EXPLAIN {text}", self._arguments).fetchall()
+        finally:
+            self._driver.text_factory = str
+        return [step[5] or b"" for step in steps]
+
+    def _select(self, groups: Sequence[Together], alone: Sequence[int], text: str) -> str:
         asked = [text if reader.column.type.name is TypeName.TEXT else "c{}" for reader in self._readers]
-        groups = (f"json_array({', '.join(asked[index].format(index) for index in group)})" for group in self._groups)
-        return f"{self._q} SELECT {', '.join([*groups, *(f'c{index}' for index in self._alone)])} FROM q"  # noqa: S608
+        arrays = (f"json_array({', '.join(asked[index].format(index) for index in group.fields)})" for group in groups)
+        # As a blob it comes as it is, whether it is UTF-8 or not.
+        names = [*(f"CAST({array} AS BLOB)" for array in arrays), *(f"c{index}" for index in alone)]
+        return f"{self._q} SELECT {', '.join(names)} FROM q"  # noqa: S608 - it has already run by itself
 
-    def _one_by_one(self, rows: int, first_row: int) -> pa.RecordBatch | None:
-        """The same rows, and from now on all others, value by value."""
-        self._driver.text_factory = str
-        names = ", ".join(f"c{index}" for index in range(len(self._readers)))
-        self._cursor = self._driver.execute(f"{self._q} SELECT {names} FROM q", self._arguments)  # noqa: S608
-        for _ in range(first_row - 1):
-            self._cursor.fetchone()
-        self._make = lambda found, row: batch_of(self._readers, found, row)
-        return self.more(rows, first_row)
+    def _one_by_one(self, first_row: int, as_it_is: Callable[[pa.RecordBatch], _Batch]) -> Steps[_Batch]:
+        """The rows from `first_row` on, value by value."""
+        every = range(len(self._readers))
+        names = ", ".join(f"c{index}" for index in every)
+        text = f"{self._q} SELECT {names} FROM q"  # noqa: S608 - it has already run by itself
+        with closing(self._driver.execute(text, self._arguments)) as cursor:
+            for _ in islice(cursor, first_row - 1):
+                pass
+            row = first_row
+            for rows in self._fetched(cursor, self._sized(every)):
+                yield partial(as_it_is, batch_of(self._readers, rows, row))
+                row += len(rows)
 
-    # --- making columns --------------------------------------------------------------------------
+    def _sized(self, columns: Sequence[int]) -> list[int]:
+        """The places of the columns whose values have a length."""
+        kinds = [self._readers[index].column.type.name for index in columns]
+        return [place for place, kind in enumerate(kinds) if kind in (TypeName.TEXT, TypeName.BYTES)]
 
-    def _batch(self, rows: Sequence[Row], first_row: int) -> pa.RecordBatch | None:
-        """The batch of `rows`; None where something in them is not as it should be."""
-        columns = list(zip(*rows, strict=True))
-        arrays: dict[int, pa.Array] = {}
-        for group, pattern, lines in zip(self._groups, self._patterns, columns, strict=False):
-            readers = [self._readers[index] for index in group]
-            found = _columns(readers, pattern, lines, first_row)
-            if found is None:
-                return None
-            arrays.update(zip(group, found, strict=True))
-        for index, values in zip(self._alone, columns[len(self._groups) :], strict=True):
-            arrays[index] = self._readers[index].array(values, first_row)
-        names = [reader.column.name for reader in self._readers]
-        return pa.RecordBatch.from_arrays([arrays[index] for index in range(len(names))], names)
-
-    def _pattern(self, group: Sequence[int]) -> str:
-        """What a line must look like: an integer where there is to be one, a text where there is to be one."""
-        values = ",".join(_PATTERNS[self._readers[index].column.type.name] for index in group)
-        return rf"^\[{values}\]$"
-
-
-def _goes_together(reader: Reader) -> bool:
-    """Whether a column can be a part of the JSON text."""
-    return reader.column.type.name in _PATTERNS and reader.convert is None
+    def _fetched(self, cursor: sqlite3.Cursor, sized: Sequence[int]) -> Iterator[list[Row]]:
+        """The rows of each batch; `sized` are the columns whose values have a length."""
+        # The first rows say how many fit.
+        piece = max(1, len(self._first))
+        while True:
+            rows: list[Row] = []
+            size = 0
+            while len(rows) < MOST_ROWS and size < BATCH_BYTES:
+                found = cursor.fetchmany(min(piece, MOST_ROWS - len(rows)))
+                if not found:
+                    break
+                more = _size(found, sized)
+                rows += found
+                size += more
+                piece = next_size(len(found), more)
+            if not rows:
+                return
+            yield rows
 
 
-def _columns(readers: Sequence[Reader], pattern: str, lines: Any, first_row: int) -> list[pa.Array] | None:
-    if not pc.all(pc.match_substring_regex(pa.array(lines, pa.binary()), pattern)).as_py():
-        return None
-    data = b"\n".join(lines).replace(_ROW_END, b"\n")[1:-1]
-    escaped = b"\\" in data
-    if escaped:
-        for escape, stand_in in _ESCAPES:
-            data = data.replace(escape, stand_in)
+def _itself(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch
+
+
+def _apart(batch: pa.RecordBatch) -> pa.RecordBatch | Apart:
+    return Apart(batch=batch)
+
+
+def _size(rows: Sequence[Row], sized: Sequence[int]) -> int:
     try:
-        if b"\\" in data:
-            values = zip(*map(orjson.loads, lines), strict=True)
-            return [reader.array(column, first_row) for reader, column in zip(readers, values, strict=True)]
-        return [_plain(array) if escaped else array for array in _read_csv(readers, data)]
-    except (pa.ArrowInvalid, orjson.JSONDecodeError):
-        return None
+        return sum(sum(map(len, filter(None, _column(rows, index)))) for index in sized)
+    except TypeError:
+        # A number where there is to be a text: making a batch of it says so.
+        return 0
 
 
-def _read_csv(readers: Sequence[Reader], data: bytes) -> Iterator[pa.Array]:
-    # Imported when there are many rows: few need none.
-    from pyarrow import csv
-
-    names = list(map(str, range(len(readers))))
-    table = csv.read_csv(
-        pa.py_buffer(data),
-        csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-        csv.ParseOptions(double_quote=False),
-        csv.ConvertOptions(
-            column_types={name: reader.arrow for name, reader in zip(names, readers, strict=True)},
-            null_values=["null"],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
-    for column in table.columns:
-        yield column.combine_chunks()
-
-
-def _plain(array: pa.Array) -> pa.Array:
-    """A column whose texts have again what the stand-ins stood for."""
-    if not pa.types.is_string(array.type):
-        return array
-    data = bytes(array.buffers()[2] or b"")
-    for stand_in, text in _STAND_FOR:
-        if stand_in in data:
-            array = pc.replace_substring(array, pattern=stand_in.decode(), replacement=text)
-    return array
+def _column(rows: Sequence[Row], index: int) -> list[Any]:
+    return [row[index] for row in rows]

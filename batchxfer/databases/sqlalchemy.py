@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from batchxfer import sql
-from batchxfer.databases._backend import Backend, Opened
+from batchxfer.databases._ahead import Ahead, Made, StartAgain, Step, Steps
+from batchxfer.databases._backend import Backend, Merging, Opened
 from batchxfer.databases._canonical import Reader, first_rows
 from batchxfer.databases._mysql import MysqlBackend
 from batchxfer.databases._mysql_load import MysqlLoading
@@ -22,7 +23,7 @@ from batchxfer.databases._sqlite import SqliteBackend
 from batchxfer.databases._sqlite_load import SqliteLoading
 from batchxfer.errors import BatchxferError, NotSupported, QueryError
 from batchxfer.model import Column
-from batchxfer.ports import Query
+from batchxfer.ports import Apart, Merge, Query
 
 if TYPE_CHECKING:
     from batchxfer.credentials import Secret
@@ -78,7 +79,7 @@ class Source(_Database):
     """A database that is asked, as ports.Source says. Each `read` has its own connection."""
 
     @contextmanager
-    def read(self, query: Query) -> Iterator[Rows]:
+    def read(self, query: Query) -> Iterator[Rows | MergingRows]:
         backend = self._backend()
         engine = self._engine(backend)
         try:
@@ -116,41 +117,87 @@ class Rows:
         self._backend = backend
         self._finished = opened.complete
         self._closed = False
-        self._ahead: ThreadPoolExecutor | None = None
+        self._ahead: Ahead[Any] | None = None
+        self._steps: list[Steps[Any]] = []
 
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(reader.column for reader in self.readers)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        batches = self._backend.batches(self.opened, self.readers)
-        if not self._backend.fetches_ahead or self.opened.complete:
-            return iter(lambda: self._next(batches), None)
-        return self._iterate_ahead(batches)
+        return self.made(partial(_itself, batch) for batch in self._backend.batches(self.opened, self.readers))
 
-    def _iterate_ahead(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="database")
-        coming = self._ahead.submit(self._next, batches)
-        while (batch := coming.result()) is not None:
-            coming = self._ahead.submit(self._next, batches)
-            yield batch
-            del batch
+    def made(self, steps: Steps[Made]) -> Iterator[Made]:
+        """The batches that `steps` make."""
+        watched = self._watched(steps)
+        if not self._backend.fetches_ahead or self.opened.complete:
+            return (step() for step in watched)
+        self._ahead = Ahead()
+        return self._ahead.made(watched)
 
     def close(self) -> None:
         """End the query where it still runs, and its session. May be called twice."""
         if self._ahead is not None:
             if not self._finished:
                 self._backend.interrupt(self.opened.connection)
-            self._ahead.shutdown(cancel_futures=True)
+            self._ahead.close()
+        for steps in self._steps:
+            steps.close()
         if not self._closed and not self._finished:
             self._backend.cancel(self.opened.connection, self.opened.cursor)
         self._closed = True
         _close(self.opened.connection)
 
-    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
-        batch = _call(self._backend, lambda: next(batches, None))
-        self._finished = self._finished or batch is None
-        return batch
+    def _watched(self, steps: Steps[Made]) -> Steps[Made]:
+        """The same, with the driver's errors translated, and their end noted; closed with these rows."""
+        watched = self._each_watched(steps)
+        self._steps.append(watched)
+        return watched
+
+    def _each_watched(self, steps: Steps[Made]) -> Steps[Made]:
+        self._finished = self.opened.complete
+        with closing(steps):
+            while (step := _call(self._backend, lambda: next(steps, None))) is not None:
+                yield partial(self._watched_step, step)
+        self._finished = True
+
+    def _watched_step(self, step: Step[Made]) -> Made:
+        try:
+            return step()
+        except StartAgain as again:
+            raise StartAgain(self._watched(again.steps)) from None
+
+
+def _itself(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch
+
+
+class MergingRows:
+    """The same, as ports.TextMergingRows says."""
+
+    def __init__(self, rows: Rows, merging: Merging) -> None:
+        self._rows = rows
+        self._merging = merging
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self._rows.columns
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._rows.made(self._merging.batches())
+
+    @property
+    def mergeable(self) -> Collection[int]:
+        return self._merging.mergeable
+
+    def mergeable_texts(self, special: str) -> Collection[int]:
+        return self._merging.mergeable_texts(special)
+
+    def merged(self, wanted: Sequence[int | Merge]) -> Iterator[pa.RecordBatch | Apart]:
+        return self._rows.made(self._merging.merged(wanted))
+
+    def close(self) -> None:
+        self._rows.close()
 
 
 # --- a query from its text to its rows -----------------------------------------------------------
@@ -165,7 +212,7 @@ class _Statement:
     arguments: Any
 
 
-def _start(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
+def _start(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows | MergingRows:
     rows = _begun(backend, engine, statement)
     try:
         others = [replace(statement, text=text) for text in _call(backend, lambda: list(backend.again(rows.opened)))]
@@ -173,10 +220,11 @@ def _start(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
             rows.close()
             rows = _first_understood(backend, engine, others)
         rows.readers = _call(backend, lambda: backend.readers(rows.opened))
+        merging = _call(backend, lambda: backend.merging(rows.opened, rows.readers))
     except BaseException:
         rows.close()
         raise
-    return rows
+    return rows if merging is None else MergingRows(rows, merging)
 
 
 def _first_understood(backend: Backend, engine: sa.Engine, statements: Sequence[_Statement]) -> Rows:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,53 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchxfer import spool
-from batchxfer.codec import delimited
 from batchxfer.databases import postgresql
 from batchxfer.errors import QueryError, UnwritableValue
-from batchxfer.layout import Encoder
-from batchxfer.model import Column
-from batchxfer.ports import Query, Rows
 from tests.databases import Database
+from tests.merging import KEYS, build, merged, outcome
 from tests.soak import examples
 
 
 @pytest.fixture
 def shop(postgresql_shop: Database) -> Database:
     return postgresql_shop
-
-
-class OneByOne:
-    """Rows that give their columns one by one only."""
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-        self.columns: tuple[Column, ...] = rows.columns
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return iter(self._rows)
-
-
-def build(shop: Database, query: str, folder: Path, *, merging: bool, **keys: Any) -> bytes:
-    """The file of a query in a delimited format."""
-    options = delimited.Options.model_validate({"kind": "delimited", **keys})
-    path = folder / "out" / ("merged" if merging else "apart")
-    path.unlink(missing_ok=True)
-    with shop.source().read(Query(text=query, parameters={})) as rows:
-        given_rows = rows if merging else OneByOne(rows)
-        encoder = Encoder(options, delimited.Codec, rows.columns, {})
-        artifact = spool.build(
-            path, given_rows, encoder, artifact="a", compress="none", at=datetime(2026, 11, 22, tzinfo=UTC)
-        )
-    assert artifact.bytes == path.stat().st_size
-    return path.read_bytes()
-
-
-def merged(shop: Database, query: str, folder: Path, **keys: Any) -> bytes:
-    """The same, as long as both ways give the same."""
-    together = build(shop, query, folder, merging=True, **keys)
-    assert together == build(shop, query, folder, merging=False, **keys)
-    return together
 
 
 def test_numbers_dates_booleans_and_uuids_come_as_one_text(shop: Database, tmp_path: Path) -> None:
@@ -208,22 +169,6 @@ TYPES = {
     "float8": st.floats(),
     "timestamp": st.datetimes(),
 }
-KEYS = st.fixed_dictionaries(
-    {},
-    optional={
-        "delimiter": st.sampled_from([",", ";", "|", "\t", "||", "y", "N", " "]),
-        "null": st.sampled_from(["", "NULL", r"\N", "-", "y"]),
-        "quote": st.sampled_from(["minimal", "minimal", "all", "none"]),
-        "quote_char": st.sampled_from(["'", "^"]),
-        "quote_empty": st.booleans(),
-        "trailing_delimiter": st.booleans(),
-        "line_ending": st.sampled_from(["lf", "crlf"]),
-        "header": st.booleans(),
-        "true": st.sampled_from(["1", "true", " yes "]),
-        "date_format": st.sampled_from(["iso", "%Y%m%d"]),
-        "trailer_record": st.just("{rows}"),
-    },
-).filter(lambda keys: not list(delimited.Options.complaints({"kind": "delimited", **keys})))
 
 
 @st.composite
@@ -235,13 +180,6 @@ def tables(draw: st.DrawFn) -> str:
 
 def _cast(value: object, kind: str) -> str:
     return f"{'null' if value is None else postgresql._literal(str(value))}::{kind}"
-
-
-def outcome(shop: Database, query: str, folder: Path, merging: bool, keys: dict[str, Any]) -> bytes | str:
-    try:
-        return build(shop, query, folder, merging=merging, **keys)
-    except UnwritableValue as error:
-        return error.message
 
 
 @pytest.mark.soak

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchxfer.databases import _sqlite_json
+from batchxfer.databases import _sqlite_json, _sqlite_together
 from batchxfer.errors import QueryError, UnwritableValue
 from tests.databases import Database, Sqlite
 from tests.soak import examples
@@ -26,15 +26,16 @@ def shop(sqlite_shop: Sqlite) -> Sqlite:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How each batch was made, in their order."""
+    """How each batch was made, in their order; there is more than one."""
     ways: list[str] = []
+    monkeypatch.setattr(_sqlite_json, "MOST_ROWS", 1000)
 
-    def spied(name: str) -> None:
-        real = getattr(_sqlite_json.Lines, name)
-        monkeypatch.setattr(_sqlite_json.Lines, name, lambda *words: (ways.append(name), real(*words))[1])
+    def spied(where: type, name: str) -> None:
+        real = getattr(where, name)
+        monkeypatch.setattr(where, name, lambda *words: (ways.append(name), real(*words))[1])
 
-    spied("_batch")
-    spied("_one_by_one")
+    spied(_sqlite_together.Making, "apart")
+    spied(_sqlite_json.Lines, "_one_by_one")
     return ways
 
 
@@ -64,7 +65,7 @@ def test_every_character_and_integer_comes_as_it_is(shop: Sqlite, made: list[str
     result = shop.read(many(shop, rows))
     assert result.types == ["integer", "text", "text", "float", "bytes"]
     assert result.rows == rows * MANY
-    assert set(made) == {"_batch"}
+    assert set(made) == {"apart"}
 
 
 def test_usual_texts_are_never_taken_apart_in_python(
@@ -84,7 +85,9 @@ def test_what_a_json_function_made_is_a_text(
 ) -> None:
     asked: list[str] = []
     select = _sqlite_json.Lines._select
-    monkeypatch.setattr(_sqlite_json.Lines, "_select", lambda self, text: (asked.append(text), select(self, text))[1])
+    monkeypatch.setattr(
+        _sqlite_json.Lines, "_select", lambda self, *words: (asked.append(words[-1]), select(self, *words))[1]
+    )
     query = many(shop, [('{"a": 1,  "b": "x"}', "null")])
     query = query.replace("v0, v1", f"i, {made_by} as d, v1").replace("order by", "group by i order by")
     with sqlite3.connect(shop.path) as connection:
@@ -93,7 +96,7 @@ def test_what_a_json_function_made_is_a_text(
     connection.close()
     assert shop.values(query) == expected
     assert shop.values("select * from made") == expected
-    assert set(made) == {"_batch"}
+    assert set(made) == {"apart"}
     # Whether SQLite takes such a value for JSON depends on its version, and on how it works the query out.
     assert asked == ["c{}", "c{} || ''"] * 2
 
@@ -122,7 +125,7 @@ def test_parameters_and_hundreds_of_columns_are_taken_together(shop: Sqlite, mad
     rows = shop.values(f"select {columns} from numbers order by i desc", {"n": 5})
     assert rows[0] == tuple(value for n in range(130) for value in (MANY - 1 + 5 + n, f"x{n}"))
     assert len(rows) == MANY
-    assert set(made) == {"_batch"}
+    assert set(made) == {"apart"}
 
 
 def test_what_does_not_look_as_it_should_is_read_again_from_there(
@@ -130,10 +133,12 @@ def test_what_does_not_look_as_it_should_is_read_again_from_there(
 ) -> None:
     rows = [(1, "a"), (None, "b"), (3, None)]
     query = many(shop, rows)
-    batch = _sqlite_json.Lines._batch
-    monkeypatch.setattr(_sqlite_json.Lines, "_batch", lambda self, *rest: batch(self, *rest) if len(made) < 1 else None)
+    apart = _sqlite_together.Making.apart
+    monkeypatch.setattr(
+        _sqlite_together.Making, "apart", lambda self, *rest: apart(self, *rest) if len(made) < 1 else made.append("-")
+    )
     assert shop.values(query) == rows * MANY
-    assert made == ["_batch", "_one_by_one"]
+    assert made[:3] == ["apart", "-", "_one_by_one"]
 
 
 def test_without_an_exact_json_array_values_come_one_by_one(
