@@ -495,12 +495,12 @@ class Ledger(Protocol):
     """The record of what is due, was tried and was delivered; the only memory that survives.
 
     Every method is one transaction, durable when it returns; after a power cut, or the end of the database's server,
-    `claim`, `renew`, `adopt`, `begin_attempt` and `let_go` may be as if they had not been called, unless a later call was
-    durable. Methods with a `claim` raise OwnershipLost, and change nothing, when the run has been claimed by another since,
-    or the claim or its attempt was forgotten so. State changes that model.DELIVERY_MOVES does not allow raise ValueError.
-    Each change of state is also written as an event, in the same transaction. LedgerError when the ledger cannot be used;
-    DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After any of them nothing was written,
-    except that a DatabaseUnavailable may hide a write whose reply was lost.
+    `record_plan` from a mark on, `claim`, `renew`, `adopt`, `begin_attempt` and `let_go` may be as if they had not been
+    called, unless a later call was durable. Methods with a `claim` raise OwnershipLost, and change nothing, when the run
+    has been claimed by another since, or the claim or its attempt was forgotten so. State changes that model.DELIVERY_MOVES
+    does not allow raise ValueError. Each change of state is also written as an event, in the same transaction. LedgerError
+    when the ledger cannot be used; DatabaseUnavailable when it is out of reach; StorageError when its disk is full. After
+    any of them nothing was written, except that a DatabaseUnavailable may hide a write whose reply was lost.
     """
 
     @property

@@ -20,7 +20,7 @@ from batchxfer import holidays_seen
 from batchxfer.config import Project
 from batchxfer.crew import Crew, Ended
 from batchxfer.errors import BatchxferError, ConfigError, UsageError
-from batchxfer.model import OpenRun, Run
+from batchxfer.model import OpenRun, Run, RunStatus
 from batchxfer.notify import Notifier
 from batchxfer.pruning import prune
 from batchxfer.systemd import ServiceManager
@@ -35,6 +35,7 @@ TICK_SECONDS = 10.0
 LEAST_SECONDS = 0.01
 LAST_SECONDS = 5.0
 PRUNE_SECONDS = 6 * 3600.0
+_SETTLED = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.SKIPPED})
 
 
 class Bell:
@@ -126,9 +127,12 @@ class Shift:
         ended = self._crew.ended()
         # What could not be begun is not begun again at once: the next tick does.
         fruitless = {each.id for each in ended if each.run is None}
+        settled = {each.job for each in ended if each.run is not None and each.run.status in _SETTLED}
         for job in dict.fromkeys(each.job for each in ended):
-            found = self._ticker.next_of(job)
             self._waiting.forget(job)
+            if job in settled and not self._ticker.has_more(job):
+                continue
+            found = self._ticker.next_of(job)
             self._line_up(run for run in found.runs if run.id not in fruitless)
             self._look_again(found.at, found.next_at)
         return ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -64,6 +65,7 @@ class Ticker:
         }
         self._only = only
         self._restored = restored
+        self._with_more: set[str] = set()
 
     def tick(self) -> Tick:
         """Plan up to the ledger's now, and say what may start."""
@@ -75,12 +77,14 @@ class Ticker:
         if missed:
             seen = self._outlook()
         self._note_late(seen)
+        self._count(seen)
         started = self._ready(seen)
         return Tick(at=seen.now, runs=started.runs, next_at=self._next(started), missed=tuple(missed))
 
     def next_of(self, job: str) -> Tick:
         """What may start of one job, of which a run has just ended."""
         seen = self._ledger.outlook(job)
+        self._count(seen, job)
         started = self._ready(seen)
         return Tick(at=seen.now, runs=started.runs, next_at=started.next_at)
 
@@ -89,6 +93,15 @@ class Ticker:
         seen = self._ledger.outlook(job)
         runs = tuple(replace(each, running=False) if each.id == run else each for each in seen.runs)
         return any(each.id == run for each in self._ready(replace(seen, runs=runs)).runs)
+
+    def has_more(self, job: str) -> bool:
+        """Whether more than one run of the job was open when it was last looked at: what came since, the next tick finds."""
+        return job in self._with_more
+
+    def _count(self, seen: Outlook, job: str | None = None) -> None:
+        open_runs = Counter(run.job for run in seen.runs)
+        more = {name for name, count in open_runs.items() if count > 1}
+        self._with_more = more if job is None else self._with_more - {job} | more
 
     def _outlook(self) -> Outlook:
         seen = self._ledger.outlook()

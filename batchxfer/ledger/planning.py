@@ -13,7 +13,7 @@ from batchxfer.ids import new_id
 from batchxfer.ledger import rows
 from batchxfer.ledger.housekeeping import Housekeeping
 from batchxfer.ledger.schema import deliveries, marks, runs, slots
-from batchxfer.ledger.store import Transaction
+from batchxfer.ledger.store import Haste, Transaction
 from batchxfer.model import (
     Claim,
     DeliveryStatus,
@@ -78,7 +78,8 @@ class Planning(Housekeeping):
             return {row.job: _mark(row) for row in tx.connection.execute(_MARKS)}
 
     def record_plan(self, before: Mark | None, plan: Plan, parameters: Mapping[str, ParameterValue]) -> bool:
-        with self._store.write() as tx:
+        # What follows from a mark is planned again from it. When a job was first seen follows from nothing.
+        with self._store.write(Haste.NONE if before is None else Haste.SERVER) as tx:
             if not self._move(tx, before, plan.mark):
                 return False
             job = plan.mark.job

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from batchxfer.ledger import postgresql
-from batchxfer.model import DeliveryStatus, Evidence, FileRole, FileStatus
+from batchxfer.model import DeliveryStatus, Evidence, FileRole, FileStatus, Mark, Plan
 from tests.ledgers import SLOT, SNAPSHOT, PostgresqlPlace, Walk, due, emptied, planned
 
 
@@ -61,6 +63,17 @@ def test_what_only_says_what_a_process_does_does_not_wait_for_the_disk(place: Po
     ledger.record_file(claim, run.deliveries[0].id, FileRole.DATA, FileStatus.SENDING, temp_path="out/.a.part")
     assert heard.waited() == ["on"]
     ledger.let_go(claim)
+    assert heard.waited() == ["off"]
+
+
+def test_what_is_planned_from_a_mark_does_not_wait_for_the_disk_and_the_first_mark_does(place: PostgresqlPlace) -> None:
+    ledger = place.open()
+    heard = Listening(ledger)
+    first = Mark(job="orders", first_seen=SLOT, planned_until=SLOT)
+    ledger.record_plan(None, Plan(mark=first), {})
+    assert heard.waited() == ["on"]
+    plan = Plan(mark=replace(first, planned_until=SLOT + timedelta(days=1)), due=(due(SLOT),))
+    assert ledger.record_plan(first, plan, {})
     assert heard.waited() == ["off"]
 
 
