@@ -361,6 +361,16 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+class Looking(Protocol):
+    """A look that was begun, by `Session.begin_look`."""
+
+    def look(self) -> FileStat | None:
+        """What is at the path, as Session.stat has it, once the look was begun. May be called again; it is the same then."""
+
+    def close(self) -> None:
+        """Nobody wants to know any more; never raises, may be called twice."""
+
+
 class Reading(Protocol):
     """A file that was begun to be read, by `Session.begin_reading`. `look`, then `pieces`, then `look_again`; each raises what
     Session.stat and Session.read raise."""
@@ -406,6 +416,9 @@ class Session(Protocol):
 
     def stat(self, path: str) -> FileStat | None:
         """What is at `path` (a link is not followed), or None when nothing is."""
+
+    def begin_look(self, path: str) -> Looking:
+        """Begin to look at `path`, and wait for nothing: it is answered with the next call, or when it is asked."""
 
     def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
         """What is at each path, as `stat` has it; a server is asked for all at once. Raises where one look does."""

@@ -26,7 +26,7 @@ from batchxfer.errors import (
 )
 from batchxfer.model import Artifact, Delivery, DeliveryFile, Evidence, FileRole, FileStatus
 from batchxfer.paths import temporary_path
-from batchxfer.ports import Progress, Session
+from batchxfer.ports import FileStat, Looking, Progress, Session
 from batchxfer.resolve import Policy, Seen, Step, resolve
 
 
@@ -92,6 +92,14 @@ def deliver(
 Proof = tuple[str, str | None]
 
 
+class _NotFree(Exception):
+    """The final name is not free, or nobody could look, as was seen when the temporary file had been opened."""
+
+    def __init__(self, error: AttemptError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Publisher:
     """Brings one file to its final name."""
 
@@ -114,6 +122,8 @@ class Publisher:
         self._attempt = attempt
 
     def publish(self, *, resend: bool, progress: Progress | None) -> Proof:
+        if not resend and self._may_look_while_it_opens:
+            return self._send(progress, looked=False)
         step = self._look(resend=resend)
         if step is Step.NOTHING:
             return self._agreement.verify, None
@@ -130,6 +140,23 @@ class Publisher:
 
     # looking
 
+    @property
+    def _may_look_while_it_opens(self) -> bool:
+        """Whether nothing but the final name decides, and a partner is waited for: the look and the open of the temporary file
+        leave together then."""
+        is_at_its_beginning = self._file.status in (FileStatus.PENDING, FileStatus.SENDING)
+        return is_at_its_beginning and not self._agreement.policy.direct and self._session.at_once > 1
+
+    def _check_free(self, looking: Looking) -> None:
+        """Raises _NotFree where the final name, looked at meanwhile, is not free."""
+        try:
+            seen = self._heard(looking.look)
+            step = resolve(self._file.status, Seen.ABSENT, seen, self._agreement.policy)
+        except AttemptError as error:
+            raise _NotFree(error) from error
+        if step is not Step.SEND:
+            raise _NotFree(self._held(step))
+
     def _look(self, *, resend: bool) -> Step:
         file = self._file
         if file.status is FileStatus.PUBLISHED and not resend:
@@ -145,10 +172,11 @@ class Publisher:
         )
 
     def _seen(self, path: str | None) -> Seen:
-        if path is None:
-            return Seen.ABSENT
+        return Seen.ABSENT if path is None else self._heard(lambda: self._session.stat(path))
+
+    def _heard(self, look: Callable[[], FileStat | None]) -> Seen:
         try:
-            return Seen.ABSENT if self._session.stat(path) is None else Seen.THERE
+            return Seen.ABSENT if look() is None else Seen.THERE
         except FolderMissing:
             return Seen.ABSENT
         except (PermissionRefused, NotSupported) as error:
@@ -200,7 +228,7 @@ class Publisher:
 
     # sending
 
-    def _send(self, progress: Progress | None, *, over: bool) -> Proof:
+    def _send(self, progress: Progress | None, *, over: bool = False, looked: bool = True) -> Proof:
         if self._file.status in (FileStatus.SENDING, FileStatus.PUBLISHING) and self._file.temp_path is not None:
             self._forget(self._file.temp_path)
         if self._agreement.policy.direct:
@@ -208,7 +236,10 @@ class Publisher:
         temporary = temporary_path(self._agreement.temp_name, self._file.path, self._attempt)
         self._record(self._file.role, FileStatus.SENDING, temp_path=temporary)
         try:
-            self._upload(temporary, exclusive=True, created=None, progress=progress)
+            if looked:
+                self._upload(temporary, exclusive=True, created=None, progress=progress)
+            else:
+                self._upload_where_free(temporary, progress)
             how = self._verify(temporary)
         except ForeignFile as error:
             # No other attempt has this name: the server made the file, and said that it did not.
@@ -217,10 +248,21 @@ class Publisher:
         except TakenBack:
             self._take_back(temporary)
             raise
+        except _NotFree as found:
+            if self._file.role is FileRole.DATA and self._file.status is FileStatus.PENDING:
+                self._take_back(temporary)
+            else:
+                self._drop(temporary)
+            raise found.error from found
         except AttemptError:
             self._drop(temporary)
             raise
         return self._rename(temporary, how)
+
+    def _upload_where_free(self, temporary: str, progress: Progress | None) -> None:
+        """Write the file, and before its first byte hear what is at its final name. Raises _NotFree."""
+        with contextlib.closing(self._session.begin_look(self._file.path)) as looking:
+            self._upload(temporary, exclusive=True, created=lambda: self._check_free(looking), progress=progress)
 
     def _take_back(self, temporary: str) -> None:
         """Nothing of it was sent, once the temporary file is gone; where that is not sure, the next attempt sees to it."""

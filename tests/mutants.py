@@ -85,8 +85,8 @@ MUTANTS = (
         "what was sent of a build that failed stays",
         1,
         "push.py",
-        "            self._take_back(temporary)\n",
-        "",
+        "        except TakenBack:\n            self._take_back(temporary)\n",
+        "        except TakenBack:\n",
         ("faults/test_push_ahead.py", "test_taken_back_at_any_moment_leaves_nothing"),
     ),
     Mutant(

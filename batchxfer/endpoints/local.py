@@ -67,7 +67,7 @@ class Endpoint:
 
 
 class LocalReading:
-    """A ports.Reading of a file that is near: nothing is gained by beginning early."""
+    """A ports.Reading, and a ports.Looking, of a file that is near: nothing is gained by beginning early."""
 
     def __init__(self, session: LocalSession, path: str) -> None:
         self._session = session
@@ -128,6 +128,9 @@ class LocalSession:
                 return _file_stat(os.lstat(self._inside(path)))
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def begin_look(self, path: str) -> LocalReading:
+        return LocalReading(self, path)
 
     def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
         return [self.stat(path) for path in paths]

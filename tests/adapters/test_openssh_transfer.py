@@ -7,11 +7,16 @@ import io
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from batchxfer import push
 from batchxfer.endpoints.sftp import packets
+from batchxfer.model import Artifact, Delivery, DeliveryFile, DeliveryStatus, FileRole
+from batchxfer.resolve import Policy
+from tests.faults.journeys import Journeys, keys_for_openssh
 from tests.servers import openssh as sshd
 from tests.servers.endpoints import to_openssh
 from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
@@ -45,10 +50,18 @@ def test_the_server_may_exchange_keys_anew_on_the_way(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_small_delivery_waits_for_four_answers(
+def test_a_small_delivery_waits_for_three_answers(
     openssh: OpenSSH, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A round trip each where the partner is far away: the name, the file, its bytes and size, the rename."""
+    """A round trip each where the partner is far away: the name and the file, its bytes and size, the rename."""
+    content = b"content"
+    (tmp_path / "artifact").write_bytes(content)
+    digest, now = hashlib.sha256(content).hexdigest(), datetime(2026, 11, 23, tzinfo=UTC)
+    artifact = Artifact(id="A", path=tmp_path / "artifact", rows=1, bytes=7, sha256=digest, created_at=now)
+    file = DeliveryFile(role=FileRole.DATA, path="box/a")
+    delivery = Delivery(id="D", endpoint="partner", path="box/a", status=DeliveryStatus.PENDING, files=(file,))
+    agreement = push.Agreement(endpoint="partner", policy=Policy())
+    (tmp_path / "box").mkdir()
     session = to_openssh(openssh, tmp_path).connect()
     sent: list[int] = []
     send = packets.Stream.send
@@ -59,16 +72,29 @@ def test_a_small_delivery_waits_for_four_answers(
 
     monkeypatch.setattr(packets.Stream, "send", counted)
     try:
-        assert session.stat("a") is None
-        session.upload(".a.part", io.BytesIO(b"content"), exclusive=True)
-        seen = session.stat(".a.part")
-        assert seen is not None
-        assert seen.size == 7
-        session.rename(".a.part", "a")
-        assert session.stat(".a.part") is None
-        assert len(sent) == 4
+        push.deliver(session, delivery, artifact, agreement, lambda *step, **facts: None, attempt="T")
+        assert (tmp_path / "box/a").read_bytes() == content
+        assert len(sent) == 3
     finally:
         session.close()
+
+
+def test_a_foreign_file_is_held_and_a_mended_job_may_name_another_path(openssh: OpenSSH, tmp_path: Path) -> None:
+    """It is seen when the temporary file has been opened: that is taken away, and nothing was begun."""
+    root = tmp_path / "partner"
+    root.mkdir()
+    journeys = Journeys(tmp_path / "project", root, keys_for_openssh(openssh, root))
+    journey = journeys.begin()
+    journey.place.mkdir()
+    (journey.place / "orders.psv").write_bytes(b"theirs")
+    said = journey.run()
+    assert (said.code, journey.there()) == (4, {"orders.psv": b"theirs"})
+    assert "orders.psv is there already, and it is not ours" in said.run["reason"]
+    job = journeys.folder / "jobs/daily.toml"
+    job.write_text(job.read_text().replace("/orders.psv", "/mended.psv"))
+    again = journey.retry(said)
+    assert (again.code, again.run["status"]) == (0, "delivered")
+    assert sorted(journey.there()) == ["mended.psv", "mended.psv.done", "mended.psv.sha256", "orders.psv"]
 
 
 def test_reading_the_options_imports_no_driver() -> None:

@@ -41,8 +41,21 @@ class BreaksAt:
         return result
 
 
+@dataclass
+class MemoryLooking:
+    """Its answer comes when it is asked for."""
+
+    session: MemorySession
+    path: str
+
+    def look(self) -> FileStat | None:
+        return self.session.stat(self.path)
+
+    def close(self) -> None: ...
+
+
 class MemorySession:
-    """Implements ports.Session over a Partner."""
+    """Implements ports.Session over a Partner. `at_once` decides when a final name is looked at."""
 
     server_key = "SHA256:test"
     at_once = 1
@@ -65,6 +78,9 @@ class MemorySession:
             return None if content is None else FileStat(size=len(content))
 
         return self.breaks(look)  # type: ignore[return-value]
+
+    def begin_look(self, path: str) -> MemoryLooking:
+        return MemoryLooking(self, path)
 
     def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
         return [self.stat(path) for path in paths]

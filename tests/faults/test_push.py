@@ -23,6 +23,12 @@ EXPECTED = {
 }
 
 
+@pytest.fixture(autouse=True, params=[1, 32], ids=["near", "far"])
+def at_once(request, monkeypatch):
+    """Near, a final name is looked at first; far, while the temporary file is opened."""
+    monkeypatch.setattr(MemorySession, "at_once", request.param)
+
+
 class Record:
     """The ledger's part: keeps each file as it was last recorded, and what was recorded in order."""
 
@@ -149,6 +155,41 @@ def test_a_foreign_file_at_the_final_name_is_held_and_stays(artifact):
     with pytest.raises(ForeignFile, match=r"out/orders\.psv is there already, and it is not ours"):
         attempt(Record(), partner, artifact, Agreement(endpoint="bank", policy=Policy()), 1)
     assert partner.files == {DATA: b"somebody else's"}
+
+
+def test_a_foreign_file_leaves_the_delivery_as_if_it_had_not_begun(artifact):
+    """So that a mended job may name another path."""
+    record, partner = Record(), Partner(files={DATA: b"somebody else's"})
+    with pytest.raises(ForeignFile):
+        attempt(record, partner, artifact, Agreement(endpoint="bank", policy=Policy()), 1)
+    assert [file.status for file in record.delivery.files] == [FileStatus.PENDING] * 3
+
+
+def test_a_foreign_sidecar_leaves_what_was_published_published(artifact):
+    """What is sent of the sidecar alone is taken away; the delivery has begun all the same."""
+    record, partner, agreement = Record(), Partner(files={SUM: b"theirs"}), Agreement(endpoint="bank", policy=Policy())
+    for number in (1, 2):
+        with pytest.raises(ForeignFile, match=r"orders\.psv\.sha256 is there already"):
+            attempt(record, partner, artifact, agreement, number)
+        assert partner.files == {DATA: CONTENT, SUM: b"theirs"}
+        assert record.delivery.files[0].status is FileStatus.PUBLISHED
+        assert (FileRole.CHECKSUM, FileStatus.PENDING) not in record.steps
+    del partner.files[SUM]
+    attempt(record, partner, artifact, agreement, 3)
+    assert partner.files == EXPECTED
+
+
+def test_a_delivery_that_was_begun_before_is_not_said_to_be_new(artifact):
+    record, partner, agreement = Record(), Partner(), Agreement(endpoint="bank", policy=Policy())
+    with pytest.raises(NetworkError):
+        attempt(record, partner, artifact, agreement, 1, BreaksAt(at=3))
+    assert record.delivery.files[0].status is FileStatus.SENDING
+    partner.files[DATA] = b"theirs"
+    with pytest.raises(ForeignFile):
+        attempt(record, partner, artifact, agreement, 2)
+    assert partner.files[DATA] == b"theirs"
+    assert not any(".T2." in path for path in partner.files)
+    assert record.delivery.files[0].status is FileStatus.SENDING
 
 
 def test_both_names_gone_while_publishing_is_held_or_inferred_as_agreed(artifact):

@@ -84,6 +84,29 @@ class Readings:
             self.wire.flush()
 
 
+class Looking:
+    """A ports.Looking over SFTP."""
+
+    def __init__(self, readings: Readings, path: str) -> None:
+        self._all = readings
+        self._path = path
+        self._seen: tuple[FileStat | None] | None = None
+        self._asked: int | None = readings.looks.ask(path, more=True)
+
+    def look(self) -> FileStat | None:
+        with self._all.step(f"look at {self._all.root.name(self._path)}"):
+            if self._seen is None:
+                asked, self._asked = self._asked, None
+                looks = self._all.looks
+                self._seen = (looks.at(self._path) if asked is None else looks.hear(asked, self._path),)
+            return self._seen[0]
+
+    def close(self) -> None:
+        if self._asked is not None:
+            self._all.wire.forget(self._asked)
+            self._asked = None
+
+
 class Reading:
     """A ports.Reading over SFTP."""
 

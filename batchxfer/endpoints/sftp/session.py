@@ -15,7 +15,7 @@ from batchxfer.endpoints.sftp.failures import Broken, Refused
 from batchxfer.endpoints.sftp.hostkeys import HostKey
 from batchxfer.endpoints.sftp.link import Link
 from batchxfer.endpoints.sftp.looks import Look, Looks, Root
-from batchxfer.endpoints.sftp.reading import Reading, Readings
+from batchxfer.endpoints.sftp.reading import Looking, Reading, Readings
 from batchxfer.endpoints.sftp.transfer import FAR_SECONDS, LIMITS, Download, Limits, Upload, ask_limits, hear_limits
 from batchxfer.endpoints.sftp.watchdog import Watchdog
 from batchxfer.endpoints.sftp.wire import NO_ATTRIBUTES, Reader, Wire, raise_refusal, string, unpack
@@ -108,6 +108,10 @@ class SftpSession:
         with self._step(f"look at {self._name(path)}"):
             fresh = self._fresh(path)
             return fresh.seen if fresh else self._looks.at(path)
+
+    def begin_look(self, path: str) -> Looking:
+        with self._step(f"look at {self._name(path)}"):
+            return Looking(self._readings, path)
 
     def stat_all(self, paths: Sequence[str]) -> list[FileStat | None]:
         with self._step(f"look at {self._names(paths)}"):
