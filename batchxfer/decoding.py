@@ -7,30 +7,25 @@ the codec's.
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchxfer import templates
 from batchxfer.charset import is_utf8
 from batchxfer.compression import MOST_BYTES, MOST_RATIO, decompressed
+from batchxfer.controls import control, without_controls
 from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.errors import UnreadableFile, UnwritableValue
 from batchxfer.model import Column, ColumnType, TargetColumn, TypeName
-from batchxfer.paths import RECORD_FIELDS
 from batchxfer.ports import BadRecord, Decoder, Fields, Takes, Verbatim
 from batchxfer.reading import read_column
 from batchxfer.suggestions import did_you_mean
-from batchxfer.templates import Field
 from batchxfer.totals import Totals
 
-LONGEST_CONTROL_RECORD = 1 << 20
 FORMULA = r"^'([=+\-@\t\r\n＝＋－＠])"
 MOST_SHOWN = 1000
 
@@ -64,13 +59,13 @@ class Reading:
         self._options = options
         self._table = tuple(table)
         self._naive_zone = naive_zone
-        self._header = _control("header record", options.header_record, facts or {})
-        self._trailer = _control("trailer record", options.trailer_record, facts or {})
+        self._header = control("header record", options.header_record, facts or {})
+        self._trailer = control("trailer record", options.trailer_record, facts or {})
         agreed = _agreed(options, self._table)
         self._decoder = decoder(options, agreed)
         self._decoder.patient = patient
         text = _utf8(decompressed(compress, chunks, max_bytes=max_bytes, max_ratio=max_ratio), options.encoding)
-        self._text = _without_controls(text, self._header, self._trailer)
+        self._text = without_controls(text, self._header, self._trailer)
         self._takes = takes
         self._as_is = False
         self._filled: tuple[_Filled, ...] | None = None
@@ -279,111 +274,6 @@ def _all(places: Mapping[str, int], table: Sequence[TargetColumn], first: Fields
 def _is_left_out(column: pa.Array, target: TargetColumn) -> bool:
     """Whether nothing of an optional column that cannot be NULL is there: the table's default stands then."""
     return not target.nullable and column.null_count == len(column)
-
-
-# --- control records -----------------------------------------------------------------------------
-
-_NUMBER = r"[ 0,]*[-+]?[0-9][0-9,]*(?:\.[0-9]+)? *"
-
-
-class _Control:
-    """A header or trailer record by agreement, and what the file's says."""
-
-    def __init__(self, name: str, text: str, facts: Mapping[str, object]) -> None:
-        known = {
-            key: kind for key, kind in RECORD_FIELDS.items() if key in facts or key.startswith(("rows", "sum", "count"))
-        }
-        self._name = name
-        self._text = text
-        self._template = templates.parse(text, {**RECORD_FIELDS, **known})
-        self._fields = [field for field in self._template.fields if _is_total(field)]
-        parts = [self._pattern(part) if isinstance(part, Field) else re.escape(part) for part in self._template.parts]
-        self._pattern_of_all = re.compile("".join(parts))
-        self._said: list[str] = []
-
-    @property
-    def keys(self) -> set[str]:
-        return {field.key for field in self._fields}
-
-    def _pattern(self, field: Field) -> str:
-        return f"({_NUMBER})" if _is_total(field) else ".*?"
-
-    def read(self, line: str) -> None:
-        match = self._pattern_of_all.fullmatch(line)
-        if match is None:
-            raise UnreadableFile(
-                f"its {'first' if self._name.startswith('header') else 'last'} line is {line[:80]!r}, and by agreement the "
-                f"{self._name} {self._text!r} stands there",
-                hint="the file may be cut off, or of another format",
-            )
-        self._said = list(match.groups())
-
-    def check(self, totals: Mapping[str, object]) -> None:
-        for field, said in zip(self._fields, self._said, strict=True):
-            found = totals[field.key]
-            if not _agrees(said, found):
-                raise UnreadableFile(
-                    f"its {self._name} says {field.key} = {said.strip()}, and {found} were read",
-                    hint="the file may be cut off or doubled: ask the partner to send it again",
-                )
-
-
-def _is_total(field: Field) -> bool:
-    return field.argument is not None or field.name == "rows"
-
-
-def _agrees(said: str, found: object) -> bool:
-    try:
-        return Decimal(said.replace(",", "").replace(" ", "")) == Decimal(str(found))
-    except InvalidOperation:
-        return False
-
-
-def _control(name: str, text: str | None, facts: Mapping[str, object]) -> _Control | None:
-    return None if text is None else _Control(name, text, facts)
-
-
-def _without_controls(text: Iterable[bytes], header: _Control | None, trailer: _Control | None) -> Iterator[bytes]:
-    """The text between the first and the last line, which are read."""
-    rest = iter(text)
-    if header is not None:
-        rest = _after_first(rest, header)
-    if trailer is not None:
-        rest = _before_last(rest, trailer)
-    return rest
-
-
-def _after_first(text: Iterator[bytes], header: _Control) -> Iterator[bytes]:
-    begun = b""
-    for piece in text:
-        begun += piece
-        line, ending, after = begun.partition(b"\n")
-        if ending:
-            header.read(_line(line))
-            yield after
-            yield from text
-            return
-        if len(begun) > LONGEST_CONTROL_RECORD:
-            break
-    header.read(_line(begun))
-
-
-def _before_last(text: Iterator[bytes], trailer: _Control) -> Iterator[bytes]:
-    held = b""
-    for piece in text:
-        held += piece
-        # What stands before the last line that is not blank.
-        cut = held.rstrip(b"\r\n").rfind(b"\n") + 1
-        if cut:
-            yield held[:cut]
-            held = held[cut:]
-        if len(held) > LONGEST_CONTROL_RECORD and b"\n" not in held[:-LONGEST_CONTROL_RECORD]:
-            continue
-    trailer.read(_line(held.rstrip(b"\r\n")))
-
-
-def _line(line: bytes) -> str:
-    return line.removesuffix(b"\r")[:LONGEST_CONTROL_RECORD].decode("utf-8", "replace")
 
 
 # --- charset -------------------------------------------------------------------------------------

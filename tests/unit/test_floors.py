@@ -75,7 +75,7 @@ FLOORS = (
         name="work",
         modules="""
             tables urls format_checks job_checks pull_checks config schemas
-            layout decoding spool connections contents headstart push pull load
+            layout controls decoding spool connections contents headstart push pull load
             naming snapshots activity settling runner inbox worker operations
             puller pull_attempt looking fetching intake afterwards
             ticking waiting crew notify pruning systemd holidays_seen
