@@ -70,6 +70,26 @@ def digits(value: Decimal | float) -> str:
     return str(float(number))
 
 
+def _digits_at_once(values: Sequence[object]) -> pa.Array | None:
+    """`digits` of each, where all are integers and floats that Arrow writes in the same way."""
+    kinds = set(map(type, values)) - {NoneType}
+    if not kinds <= {int, float}:
+        return None
+    try:
+        text = pa.array(values, pa.float64() if float in kinds else pa.int64()).cast(pa.string())
+    except (OverflowError, pa.ArrowException):
+        # An integer that no float, or no int64, is.
+        return None
+    written = bytes(text.buffers()[2] or b"")
+    if b"e" in written or b"n" in written:
+        return None
+    # A float that is a whole number has its ".0", an integer has none.
+    whole = pc.and_(
+        pa.array([type(value) is float for value in values], pa.bool_()), pc.invert(pc.match_substring(text, "."))
+    )
+    return pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text) if pc.any(whole).as_py() else text
+
+
 def duration(value: timedelta) -> str:
     """An ISO 8601 duration, each part with its own sign as PostgreSQL writes them."""
     sign = "-" if value < timedelta(0) else ""
@@ -123,19 +143,23 @@ class Reader:
     """How a driver's values become one column.
 
     `accepts` are the exact Python types that may come beside None; `convert` makes of each what Arrow takes, and raises
-    ValueError with the reason; None where the values are taken as they are.
+    ValueError with the reason; None where the values are taken as they are. `at_once` makes the same array sooner, where it
+    can.
     """
 
     column: Column
     arrow: pa.DataType
     accepts: frozenset[type]
     convert: Callable[..., object] | None = None
+    at_once: Callable[[Sequence[object]], pa.Array | None] | None = None
     hint: str | None = None
 
     def array(self, values: Sequence[object], first_row: int) -> pa.Array:
         """The Arrow array of `values`. Raises UnwritableValue; `first_row` is the 1-based row of the first."""
         if not set(map(type, values)) <= self.accepts | {NoneType}:
             raise self._misfit(values, first_row)
+        if self.at_once is not None and (array := self.at_once(values)) is not None:
+            return array
         try:
             return pa.array(self._converted(values), self.arrow)
         except (ValueError, OverflowError, pa.ArrowException) as exc:
@@ -214,6 +238,7 @@ def digits_reader(name: str, column_type: ColumnType, *, hint: str | None = None
         arrow=pa.string(),
         accepts=frozenset({int, float, Decimal}) if column_type.name == TypeName.DECIMAL else frozenset({int}),
         convert=digits,
+        at_once=_digits_at_once,
         hint=hint,
     )
 

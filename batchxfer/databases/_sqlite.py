@@ -189,26 +189,35 @@ def _classes_scanned(opened: Opened) -> list[frozenset[str]]:
     return list(classes.values())
 
 
+_EXPECTED = {
+    frozenset(): ("{0} IS NULL", "{0} IS NOT NULL"),
+    frozenset({"integer"}): ("typeof({0}) = 'integer'", "(typeof({0}) <> 'integer' AND {0} IS NOT NULL)"),
+    frozenset({"real"}): ("typeof({0}) = 'real'", "(typeof({0}) <> 'real' AND {0} IS NOT NULL)"),
+    # Numbers come before texts, texts before blobs.
+    _NUMBERS: ("{0} < ''", "{0} >= ''"),
+}
+"""Of what the first values of a column are: how it is told of others that none is NULL and all are so, and that one is not."""
+
+
 def _are_as_seen(opened: Opened, classes: Mapping[str, frozenset[str]]) -> bool:
-    """Whether the columns have one class each, and no other value has another."""
-    if any(len(found) != 1 for found in classes.values()):
+    """Whether all other values of the columns are like the first, or NULL."""
+    if not all(found in _EXPECTED for found in classes.values()):
         return False
-    only = {column: min(found) for column, found in classes.items()}
-    return _are_all(opened, only) or not _differ(opened, only)
+    return _are_all(opened, classes) or not _differ(opened, classes)
 
 
-def _are_all(opened: Opened, classes: Mapping[str, str]) -> bool:
-    """Whether every value is of its column's class, none NULL: a third of the work of looking for all classes."""
-    same = [f"typeof({column}) = '{one}'" for column, one in classes.items()]
+def _are_all(opened: Opened, classes: Mapping[str, frozenset[str]]) -> bool:
+    """Whether every value is as expected, none NULL: a third of the work of looking for all classes."""
+    same = [_EXPECTED[found][0].format(column) for column, found in classes.items()]
     # SQLite's expressions have a greatest depth.
     groups = [" AND ".join(same[start : start + _MOST_TERMS]) for start in range(0, len(same), _MOST_TERMS)]
     text = f"{_as_table(opened)} SELECT 1 FROM q WHERE NOT ({') OR NOT ('.join(groups)}) LIMIT 1"  # noqa: S608
     return _driver(opened).execute(text, opened.arguments).fetchone() is None
 
 
-def _differ(opened: Opened, classes: Mapping[str, str]) -> bool:
-    """Whether any value is neither NULL nor of its column's class: half the work of looking for all classes."""
-    others = [f"(typeof({column}) <> '{one}' AND {column} IS NOT NULL)" for column, one in classes.items()]
+def _differ(opened: Opened, classes: Mapping[str, frozenset[str]]) -> bool:
+    """Whether any value is neither NULL nor as expected: half the work of looking for all classes."""
+    others = [_EXPECTED[found][1].format(column) for column, found in classes.items()]
     # SQLite's expressions have a greatest depth.
     groups = [others[start : start + _MOST_TERMS] for start in range(0, len(others), _MOST_TERMS)]
     return any(_over_all(opened, ", ".join(f"max({' OR '.join(group)})" for group in groups)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -56,6 +57,61 @@ def test_any_other_mix_is_an_error_with_row_and_column(shop: Database, row: int,
     assert "CAST" in (caught.value.hint or "")
 
 
+SEEN = "case when i > 1000 then"
+"""Behind the rows that are looked at first."""
+
+
+@pytest.mark.parametrize(
+    ("late", "type_"),
+    [
+        ("null", "decimal"),
+        ("7", "decimal"),
+        ("2.5", "decimal"),
+        ("'x'", None),
+        ("x'00'", None),
+    ],
+)
+@pytest.mark.parametrize("at", [1001, 30000])
+def test_numbers_of_both_kinds_from_the_first_rows_on(shop: Database, late: str, type_: str | None, at: int) -> None:
+    query = f"{MANY} i, case when i = {at} then {late} when i % 2 = 0 then 1.5 else 1 end as n from g"
+    if type_ is None:
+        with pytest.raises(UnwritableValue, match="row 2, column 'n': "):
+            shop.read(query)
+    else:
+        result = shop.read(query)
+        assert result.types == ["integer", type_]
+        assert result.rows[:2] == [(1, "1"), (2, "1.5")]
+        assert result.rows[at - 1] == (at, None if late == "null" else late)
+
+
+@pytest.mark.parametrize(("late", "type_"), [("7", "integer"), ("2.5", "float"), ("'x'", "text"), ("x'00'", "bytes")])
+def test_a_column_that_begins_with_a_thousand_nulls_has_the_type_of_what_comes(
+    shop: Database, late: str, type_: str
+) -> None:
+    assert shop.read(f"{MANY} i, {SEEN} {late} end as n from g").types == ["integer", type_]
+    assert shop.read(f"{MANY} i, {SEEN} null end as n from g").types == ["integer", "text"]
+
+
+@pytest.mark.parametrize("kinds", [("1", "2.5"), ("2.5", "1")])
+@pytest.mark.parametrize("nulls", [500, 1001])
+def test_numbers_of_the_other_kind_behind_nulls(shop: Database, kinds: tuple[str, str], nulls: int) -> None:
+    query = f"{MANY} i, case when i < {nulls} then null when i < 20000 then {kinds[0]} else {kinds[1]} end as n from g"
+    result = shop.read(query)
+    assert result.types == ["integer", "decimal"]
+    assert result.rows[1500] == (1501, kinds[0])
+    assert result.rows[-1] == (30000, kinds[1])
+
+
+def test_a_column_with_a_collation_that_only_its_owner_has_is_read(shop: Sqlite) -> None:
+    connection = sqlite3.connect(shop.path)
+    connection.create_collation("house", lambda one, other: 0)
+    connection.execute("create table t (n collate house)")
+    connection.executemany("insert into t values (?)", [(1,), (1.5,)] * 600)
+    connection.commit()
+    connection.close()
+    assert shop.read("select n, n as m from t").types == ["decimal", "decimal"]
+
+
 def test_an_empty_result_has_the_declared_types(shop: Database) -> None:
     shop.execute("create table t (i integer, p decimal(10,2), f double, s varchar(9), b blob, d date, x)")
     result = shop.read("select i, p, f, s, b, d, x from t where i > :i", {"i": 3})
@@ -90,8 +146,6 @@ def test_a_file_that_is_no_database_is_an_error_for_good(shop: Sqlite) -> None:
 
 
 def test_a_locked_file_may_be_tried_again(shop: Sqlite) -> None:
-    import sqlite3
-
     shop.execute("create table t (i integer)")
     with sqlite3.connect(shop.path, isolation_level=None) as other:
         other.execute("begin exclusive")

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchxfer.databases import _canonical as canonical
@@ -22,8 +22,23 @@ from batchxfer.databases._backend import Backend
 from batchxfer.databases._mysql import MysqlBackend
 from batchxfer.definitions import DatabaseOptions
 from batchxfer.errors import DatabaseUnavailable, NotSupported, QueryError, UnwritableValue
-from batchxfer.model import TypeName
+from batchxfer.model import ColumnType, TypeName
 from batchxfer.ports import Query
+
+NUMBERS = (
+    st.none() | st.integers(-9, 9) | st.integers() | st.floats() | st.sampled_from([2**53, 2**53 + 1, 1e15, 1e16, -0.0])
+)
+
+
+@example([1, 2.0, None, -3, 0.5, -0.0])
+@example([1e-5, 0.0001, 99999999999999.9])
+@example([float("inf"), 0.5])
+@example([float("nan"), 0.5])
+@given(st.lists(NUMBERS | st.integers(-999, 999).map(lambda cents: cents / 100), max_size=6))
+def test_many_digits_are_those_of_each(values: list[Any]) -> None:
+    reader = canonical.digits_reader("n", ColumnType(TypeName.DECIMAL))
+    texts = [None if value is None else canonical.digits(value) for value in values]
+    assert reader.array(values, 1).to_pylist() == texts
 
 
 @pytest.mark.parametrize(
