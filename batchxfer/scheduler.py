@@ -19,7 +19,7 @@ from typing import Any
 from batchxfer import holidays_seen
 from batchxfer.config import Project
 from batchxfer.crew import Crew, Ended
-from batchxfer.errors import BatchxferError, ConfigError, UsageError
+from batchxfer.errors import BatchxferError, ConfigError, DatabaseUnavailable, LedgerError, StorageError, UsageError
 from batchxfer.model import OpenRun, Run, RunStatus
 from batchxfer.notify import Notifier
 from batchxfer.pruning import prune
@@ -128,14 +128,23 @@ class Shift:
         # What could not be begun is not begun again at once: the next tick does.
         fruitless = {each.id for each in ended if each.run is None}
         settled = {each.job for each in ended if each.run is not None and each.run.status in _SETTLED}
-        for job in dict.fromkeys(each.job for each in ended):
+        jobs = dict.fromkeys(each.job for each in ended)
+        for job in jobs:
             self._waiting.forget(job)
+        if not fruitless:
+            # The crew is not idle while the ledger is asked.
+            self.start()
+        for job in jobs:
             if job in settled and not self._ticker.has_more(job):
                 continue
             found = self._ticker.next_of(job)
             self._line_up(run for run in found.runs if run.id not in fruitless)
             self._look_again(found.at, found.next_at)
         return ended
+
+    def rest(self) -> None:
+        """Start nothing more before the next tick."""
+        self._waiting.clear()
 
     def close(self) -> None:
         """Start nothing more."""
@@ -170,8 +179,6 @@ def run_due(workplace: Workplace, only: Collection[str] | None = None) -> list[E
         missed = shift.tick()
         ended += [Ended(id=run.id, job=run.job, run=workplace.ledger.find_run(run.id)) for run in missed]
         while True:
-            # First what waits: the crew is not idle while the ledger is asked.
-            shift.start()
             ended += shift.collect()
             shift.start()
             if shift.busy:
@@ -275,6 +282,9 @@ class Daemon:
         for ended in shift.collect():
             if ended.run is not None:
                 log_end(ended.run)
+            elif isinstance(ended.error, DatabaseUnavailable | StorageError | LedgerError):
+                # Whatever waits would find the ledger as it is: one after the other would fail, and say so.
+                shift.rest()
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
@@ -288,6 +298,7 @@ class Daemon:
         try:
             self._work()
         except BatchxferError as error:
+            self._shift.rest()
             self._ticks_at = time.monotonic() + TICK_SECONDS
             log.error("%s; tried again in %.0f s", error.message, TICK_SECONDS, extra={"action": "tick-failed"})
         except Exception:
@@ -300,7 +311,6 @@ class Daemon:
         self._wishes.bell.wait(max(self._ticks_at - time.monotonic(), 0.0))
 
     def _work(self) -> None:
-        self._shift.start()
         self._dismiss()
         self._log_ended(self._shift)
         if time.monotonic() >= self._ticks_at:
