@@ -28,6 +28,8 @@ MOST_TOGETHER = 100
 """A function of SQLite takes 127 arguments."""
 MOST_ROWS = 16_000
 """In a batch: so many that what is done once for each costs little."""
+MOST_AT_ONCE = 128
+"""So many rows are fetched before their size is looked at: those to come may be much larger than those before."""
 _WORTH_A_TEXT = 3
 """Fewer columns that are not merged come sooner as they are."""
 
@@ -182,19 +184,20 @@ class Lines:
         """The rows of each batch; `sized` are the columns whose values have a length."""
         # The first rows say how many fit.
         piece = max(1, len(self._first))
-        while True:
-            rows: list[Row] = []
-            size = 0
-            while len(rows) < MOST_ROWS and size < BATCH_BYTES:
-                found = cursor.fetchmany(min(piece, MOST_ROWS - len(rows)))
-                if not found:
-                    break
-                more = _size(found, sized)
-                rows += found
-                size += more
-                piece = next_size(len(found), more)
-            if not rows:
-                return
+        rows: list[Row] = []
+        size = 0
+        while found := cursor.fetchmany(min(piece, MOST_ROWS, MOST_AT_ONCE)):
+            more = _size(found, sized)
+            piece = next_size(len(found), more)
+            if rows and (len(rows) + len(found) > MOST_ROWS or size + more > BATCH_BYTES):
+                yield rows
+                rows, size = [], 0
+            if more > BATCH_BYTES:
+                yield from (found[start : start + piece] for start in range(0, len(found), piece))
+                continue
+            rows += found
+            size += more
+        if rows:
             yield rows
 
 

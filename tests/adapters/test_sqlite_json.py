@@ -101,6 +101,13 @@ def test_what_a_json_function_made_is_a_text(
     assert asked == ["c{}", "c{} || ''"] * 2
 
 
+def test_rows_that_become_large_come_in_small_batches(shop: Sqlite) -> None:
+    many(shop, [(1,)])
+    result = shop.read("select i, printf('%.*c', case when i < 1450 then 1 else 1000000 end, 'x') as s from numbers")
+    assert [row[0] for row in result.rows] == [*range(MANY)]
+    assert max(batch.nbytes for batch in result.batches) < 20_000_000
+
+
 def test_text_that_is_not_utf8_far_down_is_an_error(shop: Sqlite) -> None:
     many(shop, [(1,)])
     query = "select i, case when i = 1400 then cast(x'41ff' as text) else 'x' end as s from numbers"
