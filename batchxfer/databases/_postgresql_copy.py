@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,9 @@ from pyarrow import csv
 
 from batchxfer.model import TargetColumn, TypeName
 from batchxfer.ports import Verbatim
+
+_AHEAD = 3
+"""So that the server waits for nobody while a batch takes longer than others."""
 
 _T = TypeName
 _PLAIN = {_T.INTEGER, _T.DECIMAL, _T.FLOAT, _T.BOOLEAN, _T.DATE, _T.TIME, _T.TIMESTAMP, _T.UUID, _T.TEXT}
@@ -41,17 +45,20 @@ def _is_plain(column: TargetColumn) -> bool:
 def texts(
     batches: Iterable[pa.RecordBatch | Verbatim], columns: Sequence[TargetColumn], delimiter: str
 ) -> Iterator[tuple[memoryview, int]]:
-    """Each batch's text and its number of rows; while one is used, the next is made in a thread."""
+    """Each batch's text and its number of rows; while one is used, the next ones are made in a thread."""
     how = csv.WriteOptions(include_header=False, delimiter=delimiter)
     items = (
         (batch.text if isinstance(batch, Verbatim) else memoryview(_text(batch, columns, how)), batch.num_rows)
         for batch in batches
     )
-    with ThreadPoolExecutor(1, thread_name_prefix="postgresql-load") as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="postgresql-load")
+    try:
+        coming = deque(pool.submit(next, items, None) for _ in range(_AHEAD))
+        while (item := coming.popleft().result()) is not None:
+            coming.append(pool.submit(next, items, None))
             yield item
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _text(batch: pa.RecordBatch, columns: Sequence[TargetColumn], how: csv.WriteOptions) -> pa.Buffer:
