@@ -30,9 +30,10 @@ def reads_verbatim(delimiter: str, columns: Sequence[TargetColumn]) -> bool:
     """Whether COPY makes of plain values, as they are in a file, what it makes of them when they are written anew."""
     # Batches among them are written with the same delimiter: it must be in no number and no time.
     return (
-        delimiter.isascii()
+        len(delimiter) == 1
+        and delimiter.isascii()
         and not delimiter.isalnum()
-        and delimiter not in '+-.: "\\\r\n'
+        and delimiter not in '+-.: "\\\r\n\0'
         and all(map(_is_plain, columns))
     )
 

@@ -186,6 +186,9 @@ DIFFERENCES: dict[str, tuple[str, dict[str, Any], str, list[tuple[Any, ...]]]] =
     "an empty text is not NULL": ("x text, y text", {}, 'x,y\n"",\n,""\n', [("", None), (None, "")]),
     "a word is NULL": ("x text, y text", {"null": "NULL"}, 'x,y\nNULL,"NULL"\n,""\n', [(None, "NULL"), ("", "")]),
     "another delimiter": ("x text, y date", {"delimiter": "|"}, "x|y\na,b|2026-11-23\n", [("a,b", "2026-11-23")]),
+    "a delimiter of two characters": ("x text, y text", {"delimiter": "||"}, "x||y\na||b\n", [("a", "b")]),
+    "a delimiter that nobody types": ("x text, y text", {"delimiter": "\x1f"}, "x\x1fy\na\x1fb\n", [("a", "b")]),
+    "a way to escape": ("x text, y text", {"quote": "none", "escape": "/"}, "x,y\na/,,b\n", [("a,", "b")]),
     "another delimiter, and what COPY would not take first": (
         "x integer, y text",
         {"delimiter": "|"},
