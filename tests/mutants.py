@@ -157,7 +157,7 @@ MUTANTS = (
         "delivered before all is published",
         4,
         "ledger/delivering.py",
-        "if tx.connection.execute(unpublished).first() is not None:",
+        "if known.unpublished:",
         "if False:",
         ("contracts/test_ledger_progress.py", "test_delivered_needs_every_file_published"),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from batchxfer.errors import ErrorInfo
 from batchxfer.ledger import rows
@@ -46,6 +46,10 @@ _OUTCOMES = {
 _DELIVERY = select(deliveries).where(
     deliveries.c.id == bindparam("the_delivery"), deliveries.c.run == bindparam("the_run")
 )
+_FILES_LEFT = select(func.count()).where(
+    delivery_files.c.delivery == bindparam("the_delivery"), delivery_files.c.status != FileStatus.PUBLISHED
+)
+_TO_SETTLE = _DELIVERY.add_columns(_FILES_LEFT.scalar_subquery().label("unpublished"))
 _SET = update(deliveries).where(deliveries.c.id == bindparam("the_delivery"))
 _of_file = (delivery_files.c.delivery == bindparam("the_delivery")) & (delivery_files.c.role == bindparam("the_role"))
 _ARTIFACT = select(artifacts).where(artifacts.c.run == bindparam("the_run"), artifacts.c.dropped_at.is_(None))
@@ -176,7 +180,7 @@ class Delivering(Fetching):
         self._note_state(tx, known, values["status"], detail)
 
     def _delivery(self, tx: Transaction, run: str, delivery: str) -> rows.AnyRow:
-        found = tx.connection.execute(_DELIVERY, {"the_delivery": delivery, "the_run": run}).one_or_none()
+        found = tx.connection.execute(_TO_SETTLE, {"the_delivery": delivery, "the_run": run}).one_or_none()
         if found is None:
             raise ValueError(f"run {run} has no delivery {delivery}")
         return found
@@ -197,9 +201,7 @@ class Delivering(Fetching):
             self._check_fetched(tx, known.run)
         if evidence.how in _LOOKED:
             return
-        of_delivery = delivery_files.c.delivery == known.id
-        unpublished = select(delivery_files.c.role).where(of_delivery, delivery_files.c.status != FileStatus.PUBLISHED)
-        if tx.connection.execute(unpublished).first() is not None:
+        if known.unpublished:
             raise ValueError(f"delivery {known.id} cannot be delivered before each of its files is published")
 
     def _proof(self, tx: Transaction, known: rows.AnyRow, evidence: Evidence | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Select, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.errors import ErrorInfo, OwnershipLost, UsageError
@@ -20,7 +20,9 @@ from batchxfer.model import Claim, Run
 
 # Statements are made once: making one costs more than running it.
 _LOCKED = select(runs).where(runs.c.id == bindparam("the_run")).with_for_update()
-_CLAIMED = _LOCKED.where(runs.c.claim == bindparam("the_token"))
+_CLAIMED: Select[Any] = _LOCKED.where(runs.c.claim == bindparam("the_token")).with_only_columns(
+    runs.c.id, runs.c.job, runs.c.ending
+)
 _SET = update(runs).where(runs.c.id == bindparam("the_run"))
 
 
@@ -48,7 +50,8 @@ class Records:
         return self._store.now()
 
     def _claimed(self, tx: Transaction, claim: Claim) -> rows.AnyRow:
-        """The row of the claim's run, locked until the transaction ends. Raises OwnershipLost where the claim ended."""
+        """The claim's run (its id, job and ending), locked until the transaction ends. Raises OwnershipLost where the claim
+        ended."""
         found = tx.connection.execute(_CLAIMED, {"the_run": claim.run, "the_token": claim.token}).one_or_none()
         if found is None:
             raise OwnershipLost(
