@@ -253,6 +253,22 @@ MUTANTS = (
         ("contracts/test_codecs.py", "test_bytes_do_not_depend_on_the_machine_s_zone_or_locale"),
     ),
     Mutant(
+        "the first rows say the type",
+        9,
+        "databases/_sqlite.py",
+        "if open_ones and not _are_as_seen(opened, open_ones):",
+        "if False:",
+        ("adapters/test_sqlite.py", "test_the_type_does_not_depend_on_which_row_comes_first"),
+    ),
+    Mutant(
+        "a text that reads as NULL",
+        9,
+        "databases/_sqlite_together.py",
+        "(null and b'\"%b\"' % null in data)",
+        "False",
+        ("adapters/test_sqlite_merging.py", "test_a_text_like_null_is_told_from_null"),
+    ),
+    Mutant(
         "an unstable file is fetched",
         10,
         "looking.py",
