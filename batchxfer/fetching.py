@@ -32,7 +32,7 @@ class Fetcher:
     def fetch_all(self, this: Pull, run: Run, session: Session, attempt: Attempt) -> AttemptError | None:
         """Fetch what was seen. What concerns one file alone keeps no other from being fetched: the first such error."""
         wanted = [file for file in run.files if file.status is FetchStatus.SEEN]
-        with closing(pull.Ahead(session, wanted)) as ahead:
+        with closing(pull.Ahead(session, wanted, this.agreement)) as ahead:
             return self._fetch_each(this, run, wanted, session, ahead, attempt)
 
     def _fetch_each(
@@ -79,11 +79,15 @@ class Fetcher:
     ) -> None:
         with ExitStack() as exits:
             reading = exits.enter_context(closing(ahead.take(file)))
+            if (sidecar := ahead.take_sidecar(file)) is not None:
+                exits.enter_context(closing(sidecar))
             now = self._settled_again(this, file, session, arrival, reading)
             if now is not file:
+                # Its checksum file has changed with it.
+                sidecar = None
                 reading = exits.enter_context(closing(pull.begin_reading(session, now)))
             progress = partial(self._tell, this, run, now)
-            pull.fetch(session, this.where, now, this.agreement, arrival, reading, progress=progress)
+            pull.fetch(session, this.where, now, this.agreement, arrival, reading, sidecar=sidecar, progress=progress)
 
     def _arrival(self, this: Pull, file: FetchedFile) -> Arrival:
         into = this.definition.file.into

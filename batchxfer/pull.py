@@ -147,23 +147,35 @@ class Gone(Changed):
 
 
 class Ahead:
-    """The readings of files that are fetched one after the other: those that come next are begun before their turn, so that a
-    partner who is far away is waited for once for many."""
+    """The readings of files that are fetched one after the other, and of their checksum files: those that come next are begun
+    before their turn, so that a partner who is far away is waited for once for many."""
 
-    def __init__(self, session: Session, files: Iterable[FetchedFile]) -> None:
+    def __init__(self, session: Session, files: Iterable[FetchedFile], agreement: Agreement | None = None) -> None:
         self._session = session
         self._waiting = deque(files)
+        self._checksum_file = agreement.checksum_file if agreement is not None else None
         self._begun: dict[str, Reading] = {}
+        self._sidecars: dict[str, Reading] = {}
 
     def take(self, file: FetchedFile) -> Reading:
         """The reading of `file`, which is the caller's to close."""
         while self._waiting and len(self._begun) < self._session.at_once:
-            following = self._waiting.popleft()
-            self._begun[following.id] = begin_reading(self._session, following)
+            self._begin(self._waiting.popleft())
         return self._begun.pop(file.id, None) or begin_reading(self._session, file)
 
+    def take_sidecar(self, file: FetchedFile) -> Reading | None:
+        """The reading of its checksum file, where it was begun; the caller's to close too."""
+        return self._sidecars.pop(file.id, None)
+
+    def _begin(self, file: FetchedFile) -> None:
+        self._begun[file.id] = begin_reading(self._session, file)
+        if self._checksum_file is not None:
+            name = paths.split(file.path)[1].encode("utf-8", "surrogateescape")
+            usual = len(f"{'0' * 64}  \n") + len(name)
+            self._sidecars[file.id] = self._session.begin_reading(self._checksum_file(file.path), size=usual)
+
     def close(self) -> None:
-        for reading in self._begun.values():
+        for reading in (*self._begun.values(), *self._sidecars.values()):
             reading.close()
 
 
@@ -179,9 +191,11 @@ def fetch(
     arrival: Arrival,
     reading: Reading,
     *,
+    sidecar: Reading | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Bring the bytes of `file`, which `reading` reads, into `arrival`, durable and verified; its digest is there then.
+    `sidecar` reads its checksum file, where that was begun.
 
     What an earlier attempt kept is gone on with where its end agrees. Raises Changed where the file is not, or does not stay,
     as `file` says; then nothing is kept. Any other AttemptError keeps what is here for the next attempt.
@@ -193,7 +207,7 @@ def fetch(
         check_unchanged(where, file, reading.look_again())
         reading.close()
         arrival.finish()
-        _check_sidecar(session, where, file.path, agreement, arrival.sha256)
+        _check_sidecar(session, where, file.path, agreement, arrival.sha256, sidecar)
     except (Changed, UnreadableFile):
         arrival.discard()
         raise
@@ -247,11 +261,14 @@ def _receive(reading: Reading, where: str, file: FetchedFile, arrival: Arrival, 
     return None
 
 
-def _check_sidecar(session: Session, where: str, path: str, agreement: Agreement, sha256: str) -> None:
+def _check_sidecar(
+    session: Session, where: str, path: str, agreement: Agreement, sha256: str, begun: Reading | None
+) -> None:
     if agreement.checksum_file is None:
         return
     sidecar = agreement.checksum_file(path)
-    said = _checksum(where, sidecar, _read_small(session, where, sidecar))
+    pieces = session.read(sidecar) if begun is None else begun.pieces()
+    said = _checksum(where, sidecar, _read_small(pieces, where, sidecar))
     if said != sha256:
         raise ServerError(
             f"{where}: {path} does not agree with {sidecar}: its sha256 is {sha256}, and {said} is written there",
@@ -259,9 +276,9 @@ def _check_sidecar(session: Session, where: str, path: str, agreement: Agreement
         )
 
 
-def _read_small(session: Session, where: str, path: str) -> bytes:
+def _read_small(pieces: Iterator[bytes], where: str, path: str) -> bytes:
     content = b""
-    for piece in session.read(path):
+    for piece in pieces:
         content += piece
         if len(content) > LONGEST_CHECKSUM_FILE:
             raise UnreadableFile(

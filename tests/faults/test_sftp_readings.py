@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ import pytest
 
 from batchxfer import afterwards, pull
 from batchxfer.endpoints.sftp import connecting, packets
-from batchxfer.errors import AttemptError, NetworkError, PermissionRefused
+from batchxfer.errors import AttemptError, NetworkError, PermissionRefused, ServerError
+from batchxfer.inbox import Arrival
 from batchxfer.model import FetchedFile
 from batchxfer.ports import Session
 from tests.faults.test_pull import AGREED, seen
@@ -226,6 +228,32 @@ def test_small_files_wait_for_few_answers_together(
         assert list(tmp_path.iterdir()) == []
     finally:
         session.close()
+
+
+def test_checksum_files_are_read_together_with_their_files(
+    openssh: OpenSSH, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed = pull.Agreement(glob="*.dat", max_bytes=1 << 40, checksum_file=lambda path: f"{path}.sha256")
+    (tmp_path / "there").mkdir()
+    for number in range(20):
+        content = os.urandom(1000)
+        (tmp_path / f"there/{number}.dat").write_bytes(content)
+        # As sha256sum writes it, alone, and of another file.
+        said = hashlib.sha256(content).hexdigest() + ("" if number == 7 else f"  {number}.dat\n")
+        (tmp_path / f"there/{number}.dat.sha256").write_text("0" * 64 if number == 9 else said)
+    session = to_openssh(openssh, tmp_path / "there").connect()
+    wanted = [replace(seen(session, f"{number}.dat"), id=f"{number}") for number in range(20)]
+    sent, disagreed = sends(monkeypatch), []
+    with closing(session), closing(pull.Ahead(session, wanted, agreed)) as ahead:
+        for file in wanted:
+            arrival = Arrival(tmp_path / file.path, file.id)
+            with closing(ahead.take(file)) as reading, closing(ahead.take_sidecar(file)) as sidecar:  # type: ignore[type-var]
+                try:
+                    pull.fetch(session, "there", file, agreed, arrival, reading, sidecar=sidecar)
+                except ServerError as error:
+                    disagreed.append(error.message)
+    assert [text[:50] for text in disagreed] == ["there: 9.dat does not agree with 9.dat.sha256: its"]
+    assert len(sent) < 20
 
 
 class KeepsOne(Folder):
