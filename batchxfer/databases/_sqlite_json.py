@@ -40,13 +40,16 @@ _Make = Callable[[Sequence[Sequence[Any]], int], _Batch | None]
 
 
 def is_exact(driver: sqlite3.Connection) -> bool:
-    """Whether this SQLite has json_array, and it writes every character and integer so that it reads back."""
+    """Whether this SQLite has json_array, and it writes every character and integer so that it reads back, in UTF-8.
+
+    In a file whose encoding is UTF-16 it does not.
+    """
     known = [_EVERY_CHARACTER, -(2**63), None, 2**63 - 1, ""]
     try:
-        [line] = driver.execute("SELECT json_array(?, ?, ?, ?, ?)", known).fetchone()
-    except sqlite3.Error:
+        [line] = driver.execute("SELECT CAST(json_array(?, ?, ?, ?, ?) AS BLOB)", known).fetchone()
+        return bool(orjson.loads(line) == known)
+    except (sqlite3.Error, orjson.JSONDecodeError):
         return False
-    return bool(orjson.loads(line) == known)
 
 
 def is_worthwhile(readers: Sequence[Reader]) -> bool:

@@ -157,6 +157,16 @@ def test_without_an_exact_json_array_values_come_one_by_one(
     assert made == []
 
 
+def test_a_file_in_utf_16_is_read_value_by_value(shop: Sqlite, made: list[str]) -> None:
+    with sqlite3.connect(shop.path) as connection:
+        connection.execute("pragma encoding = 'UTF-16le'")
+        connection.execute("create table first (i)")
+    connection.close()
+    rows = [(1, EVERY), (None, "Café 日本"), (3, "plain")]
+    assert shop.values(many(shop, rows)) == rows * MANY
+    assert made == []
+
+
 VALUES = {
     "integer": st.integers(-(2**63), 2**63 - 1),
     "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.text('",\\\n\x01nul[]', max_size=6),
