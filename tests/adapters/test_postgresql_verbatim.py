@@ -97,7 +97,7 @@ ANY = [
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     names = draw(st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4, unique=True))
-    delimiter = draw(st.sampled_from([*",,,,|;\t-a"]))
+    delimiter = draw(st.sampled_from([*",,,,|;\t-a", "||"]))
     ending = draw(st.sampled_from(["\n", "\n", "\r\n"]))
     # One bad value says nothing of the others: most are good.
     good = {name: st.sampled_from([*OWN[name][:2], f'"{OWN[name][0]}"', ""]) for name in names}
