@@ -58,6 +58,7 @@ class Decoder:
         if not self._options.trailing_delimiter:
             for piece in pieces.of(feed.pieces()):
                 lines, _, first_line = _lines(piece.batch, [], 1, first_line)
+                self._last_value = _last_text(piece.batch.column(len(self._names) - 1))
                 yield from _cut(piece.batch, lines, self._verbatim(piece))
             feed = Feed(pieces.rest)
         yield from self._by_arrow(feed, first_line)

@@ -88,6 +88,7 @@ def no_pieces() -> Iterator[None]:
 @settings(max_examples=600)
 @given(text=TEXTS, keys=FORMATS, columns=st.integers(1, 3), size=st.sampled_from([5, 16, 1 << 20]))
 @example(text='a,"b\n",c\n1,5" disk\n2,"x\ny"\n', keys={"kind": "delimited", "header": False}, columns=2, size=16)
+@example(text=',\n"', keys={"kind": "delimited", "header": False}, columns=2, size=5)
 @example(text="a,b\n\nc,d\n", keys={"kind": "delimited", "header": False}, columns=2, size=5)
 def test_pieces_are_read_as_a_stream_is(text: str, keys: dict[str, Any], columns: int, size: int) -> None:
     with pieces_of(size):
