@@ -161,7 +161,7 @@ def _answer(connection: Connection, words: str) -> Any:
     """What the last of several statements answers; they are asked together."""
     driver: Any = connection.connection.dbapi_connection
     try:
-        cursor = driver.execute(words)
+        cursor = driver.execute(words, prepare=False)
         while cursor.nextset():
             pass
         return cursor.fetchone()[0]
