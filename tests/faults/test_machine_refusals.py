@@ -149,7 +149,7 @@ def no_thread(*args: object) -> NoReturn:
 @pytest.mark.parametrize(
     ("where", "shortage"),
     [
-        ((layout.Encoder, "encode"), no_memory),
+        ((layout.Encoder, "encode_all"), no_memory),
         ((spool.HashingFile, "finish"), no_memory),
         ((spool.VerifyingReader, "read"), no_memory),
         ((local.LocalSession, "rename"), no_memory),
