@@ -11,7 +11,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchxfer.codec import _records
@@ -24,6 +24,7 @@ from batchxfer.load import Loaded, Piece, _load, load
 from batchxfer.model import TargetColumn
 from batchxfer.ports import LoadKey
 from tests.databases import Database
+from tests.soak import examples
 
 COLUMNS = {
     "i2": "smallint",
@@ -284,7 +285,8 @@ def test_rows_that_a_trigger_leaves_out_are_counted_as_ever(stock: Database) -> 
     assert (loaded.counts.rows, stock.execute("select x, v from t")) == (2, [("yes", "1")])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.soak
+@examples(60, 20_000)
 @given(file=files(), mode=st.sampled_from(["fail", "quarantine"]), size=st.sampled_from([100, 1 << 20]))
 @example(
     file=("x\na\n\\.\nb\n", {"kind": "delimited", "delimiter": ",", "null": "", "quote": "minimal"}),

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchxfer.codec import _delimited_pieces, _records
@@ -18,6 +18,7 @@ from batchxfer.decoding import Reading
 from batchxfer.errors import ReadPatiently, UnreadableFile
 from batchxfer.model import Column, ColumnType, TargetColumn
 from batchxfer.ports import BadRecord
+from tests.soak import examples
 
 TOKENS = [
     "a",
@@ -85,7 +86,8 @@ def no_pieces() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=600)
+@pytest.mark.soak
+@examples(600, 200_000)
 @given(text=TEXTS, keys=FORMATS, columns=st.integers(1, 3), size=st.sampled_from([5, 16, 1 << 20]))
 @example(text='a,"b\n",c\n1,5" disk\n2,"x\ny"\n', keys={"kind": "delimited", "header": False}, columns=2, size=16)
 @example(text=',\n"', keys={"kind": "delimited", "header": False}, columns=2, size=5)
