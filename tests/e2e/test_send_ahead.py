@@ -238,6 +238,7 @@ def test_a_command_that_is_asked_to_end_takes_back_what_was_sent(
         until(lambda: partial(large) or process.poll() is not None, 60)
         said = end(process, number)
     assert said.code == code
+    assert "Traceback" not in said.err, said.err
     assert list((large.folder / "out").rglob("*")) == []
     (left,) = large("runs", "--json").document["runs"]
     assert (left["status"], left["deliveries"][0]["status"]) == ("pending", "pending")
