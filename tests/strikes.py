@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.daemons import Zygote, zygote
+from tests.e2e.zygote import AT_GATE
 from tests.needs import missing
 
 SECONDS = 60
@@ -85,6 +86,7 @@ class Machine:
             os.mkfifo(gate)
         pid = self.zygote.begin(list(words), said, gate=str(gate), ahead=ahead)
         try:
+            _wait_until_at_gate(pid)
             with _strace(pid, log, strike, calls) as strace:
                 # It opens once the process waits there.
                 with gate.open("wb") as opened:
@@ -121,6 +123,14 @@ def _strace(pid: int, log: Path, strike: Strike | None, calls: Sequence[str]) ->
     finally:
         process.kill()
         process.wait(SECONDS)
+
+
+def _wait_until_at_gate(pid: int) -> None:
+    """Its opening of the gate is no call of the command, and must not be struck."""
+    end = time.monotonic() + SECONDS
+    while Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].split()[:2] != [f"{AT_GATE})", "S"]:
+        assert time.monotonic() < end, "the command does not begin"
+        time.sleep(0.001)
 
 
 def _wait_until_attached(pid: int, strace: subprocess.Popen[bytes]) -> None:

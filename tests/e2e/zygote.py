@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 
+AT_GATE = "at-gate"
+
 
 def main() -> None:
     import_all()
@@ -44,8 +46,10 @@ def import_all() -> None:
 
 
 def wait_at(gate: str) -> None:
-    """Let any process trace this one (PR_SET_PTRACER_ANY), and wait."""
-    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)
+    """Let any process trace this one (PR_SET_PTRACER_ANY), and wait; its name (PR_SET_NAME) says so meanwhile."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)
+    prctl(15, AT_GATE.encode(), 0, 0, 0)
     reading = os.open(gate, os.O_RDONLY)
     os.read(reading, 1)
     os.close(reading)
