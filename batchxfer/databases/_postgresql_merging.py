@@ -86,8 +86,9 @@ class Merging:
         # concat_ws leaves NULL out, its separator too; concat writes it as nothing.
         without = f"concat_ws({separator}, {', '.join(values)})"
         some = [f"coalesce(({value})::text, {null})" for value in values] if part.null else values
-        nulls = ", ".join(map(self._name, part.fields))
-        return f"CASE WHEN num_nulls({nulls}) = 0 THEN {without} ELSE concat({f', {separator}, '.join(some)}) END"
+        # Faster than num_nulls: none of these calls a function.
+        whole = " AND ".join(f"{self._name(field)} IS NOT NULL" for field in part.fields)
+        return f"CASE WHEN {whole} THEN {without} ELSE concat({f', {separator}, '.join(some)}) END"
 
 
 def _outside(part: Merge) -> str:
