@@ -112,8 +112,8 @@ class TakenBack(Exception):
 
 
 class Growing:
-    """A file that one thread builds while another sends it. It ends only once it is released: whole, recorded, and let
-    through by the guard; until then its sender waits. Built by `grow … whole`, then `release` or `take_back`."""
+    """A file that one thread builds while another sends it. It ends only once it is released: whole, and recorded;
+    until then its sender waits. Built by `grow … whole`, then `release` or `take_back`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

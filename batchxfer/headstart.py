@@ -1,7 +1,7 @@
 """A delivery that begins while its file is built, so that a large file has arrived when the query ends.
 
-What is sent lies at a temporary name; nothing gets its final one before the artifact is whole, recorded and let through by the
-guard. Where it is not, what was sent is taken back, and the delivery is as if it had not begun.
+What is sent lies at a temporary name; nothing gets its final one before the artifact is whole and recorded. Where it never is,
+what was sent is taken back, and the delivery is as if it had not begun.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.contents import Growing, TakenBack
-from batchxfer.definitions import AnyJob, EndpointOptions, FormatOptions, Job, PullJob
+from batchxfer.definitions import AnyJob, EndpointOptions, FormatOptions, Guard, Job, PullJob
 from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff, TransientError
 from batchxfer.headstart import HeadStart
 from batchxfer.ids import new_id
@@ -170,7 +170,7 @@ class Runner:
     def _build(self, claim: Claim, run: Run, job: Job) -> Run:
         """Write the artifact, and let it through, or not. A large one is on its way to its first endpoint meanwhile."""
         attempt = self._ledger.begin_attempt(claim, None)
-        first = self._first(run)
+        first = self._first(run, job)
         send = None if first is None else partial(self._send_ahead, claim, run, job, first)
         with HeadStart(send) as ahead:
             try:
@@ -183,8 +183,7 @@ class Runner:
             run = self._ledger.record_artifact(claim, attempt.id, artifact)
             tripped = self._guard(run, artifact, job)
             if tripped:
-                ahead.take_back(tripped)
-                return self._settling.stop(claim, self._fresh(run, ahead), tripped)
+                return self._settling.stop(claim, run, tripped)
             if first and ahead.has_begun and f"@{first.endpoint}" in self._ledger.pauses():
                 ahead.take_back(TransientError(f"endpoint {first.endpoint!r} was paused while the file was built"))
             ahead.release(artifact)
@@ -193,8 +192,11 @@ class Runner:
     def _fresh(self, run: Run, ahead: HeadStart) -> Run:
         return self._ledger.find_run(run.id) if ahead.has_begun else run
 
-    def _first(self, run: Run) -> Delivery | None:
-        """The delivery that may begin while the file is built: the first, where its final name comes by a rename."""
+    def _first(self, run: Run, job: Job) -> Delivery | None:
+        """The delivery that may begin while the file is built: the first, where its final name comes by a rename. What a guard
+        may hold does not leave this machine before the guard has seen it."""
+        if job.guard != Guard() and not run.guard_released:
+            return None
         for delivery in self._due(run, resend=False)[:1]:
             options = self._project.config.endpoints.get(delivery.endpoint)
             renames = options is not None and options.publish == "rename"
