@@ -61,7 +61,6 @@ def test_a_ledger_that_is_away_for_a_while_costs_no_slot_and_sends_none_twice(
     assert project("run", "--due").code == 0
     # A try in whose middle the ledger went away waits, as after any failure.
     for run in project("runs", "--status", "retrying", "--json").document["runs"]:
-        assert run["attempts"][-1]["error"]["kind"] == "database-unavailable", run
         assert project("retry", run["run"]).code == 0
     assert_each_slot_once(project)
 
