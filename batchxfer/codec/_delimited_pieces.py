@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
@@ -18,6 +18,35 @@ class Piece:
 
     text: memoryview
     batch: pa.RecordBatch
+
+
+def arrow_options(
+    options: Any,
+    names: Sequence[str],
+    block_bytes: int,
+    put_aside: Callable[[csv.InvalidRow], str] | None = None,
+) -> tuple[csv.ReadOptions, csv.ParseOptions, csv.ConvertOptions]:
+    """How Arrow's reader takes records of this format apart, into texts; `put_aside` says what becomes of a ragged one."""
+    quoting = options.quote != "none"
+    return (
+        csv.ReadOptions(column_names=names, block_size=block_bytes, use_threads=False),
+        csv.ParseOptions(
+            delimiter=options.delimiter,
+            quote_char=options.quote_char if quoting else False,
+            double_quote=quoting,
+            escape_char=False,
+            newlines_in_values=quoting,
+            ignore_empty_lines=False,
+            invalid_row_handler=put_aside,
+        ),
+        csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+            null_values=[options.null],
+            quoted_strings_can_be_null=False,
+            check_utf8=False,
+        ),
+    )
 
 
 class Pieces:
@@ -44,32 +73,11 @@ class Pieces:
 
     def _taken_apart(self, text: memoryview, quotes: int) -> Piece | None:
         try:
-            table = csv.read_csv(pa.BufferReader(text), *self._how(len(text)))
+            table = csv.read_csv(pa.BufferReader(text), *arrow_options(self._options, self._names, len(text) + 1))
         except pa.ArrowInvalid:
             return None
         (batch,) = table.combine_chunks().to_batches()
         return Piece(text, batch) if self._is_accounted_for(text, quotes, batch) else None
-
-    def _how(self, size: int) -> tuple[csv.ReadOptions, csv.ParseOptions, csv.ConvertOptions]:
-        options, quoting = self._options, self._quote is not None
-        return (
-            csv.ReadOptions(column_names=self._names, block_size=size + 1, use_threads=False),
-            csv.ParseOptions(
-                delimiter=options.delimiter,
-                quote_char=options.quote_char if quoting else False,
-                double_quote=quoting,
-                escape_char=False,
-                newlines_in_values=quoting,
-                ignore_empty_lines=False,
-            ),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(self._names, pa.string()),
-                strings_can_be_null=True,
-                null_values=[options.null],
-                quoted_strings_can_be_null=False,
-                check_utf8=False,
-            ),
-        )
 
     def _is_accounted_for(self, text: memoryview, quotes: int, batch: pa.RecordBatch) -> bool:
         """Whether the values, and what must stand around them, are as long as the text.

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from batchxfer.codec._delimited_pieces import Piece, Pieces
+from batchxfer.codec._delimited_pieces import Piece, Pieces, arrow_options
 from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
 from batchxfer.definitions import FormatOptions
 from batchxfer.errors import ReadPatiently, UnreadableFile
@@ -115,34 +115,14 @@ class Decoder:
 
         # Arrow wants names that differ, and these do: doubles are refused.
         source = pa.PythonFile(feed, mode="r")
-        quoting = options.quote != "none"
         try:
-            reader = csv.open_csv(
-                source,
-                read_options=csv.ReadOptions(column_names=columns, block_size=BLOCK_BYTES, use_threads=False),
-                parse_options=csv.ParseOptions(
-                    delimiter=options.delimiter,
-                    quote_char=options.quote_char if quoting else False,
-                    double_quote=quoting,
-                    escape_char=False,
-                    newlines_in_values=quoting,
-                    ignore_empty_lines=False,
-                    invalid_row_handler=put_aside,
-                ),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(columns, pa.string()),
-                    strings_can_be_null=True,
-                    null_values=[options.null],
-                    quoted_strings_can_be_null=False,
-                    check_utf8=False,
-                ),
-            )
+            reader = csv.open_csv(source, *arrow_options(options, columns, BLOCK_BYTES, put_aside))
             yield from self._batches(reader, bad, first_line)
         except pa.ArrowInvalid as error:
             if "straddling" in str(error) or "increase block size" in str(error):
                 raise ReadPatiently(str(too_long()), hint=too_long().hint) from None
             raise UnreadableFile(f"it cannot be taken apart: {error}") from None
-        if quoting and feed.ends_inside_quotes(options.quote_char, self._last_value):
+        if options.quote != "none" and feed.ends_inside_quotes(options.quote_char, self._last_value):
             raise unfinished(options.quote_char)
 
     _last_value: str | None = None

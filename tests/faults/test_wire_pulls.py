@@ -140,6 +140,14 @@ def strike(pulls: Pulls, server: OpenSSH, cut: Cut, then: str) -> None:
     assert not was_here or line.bytes_down < AGAIN_BYTES, f"{cut}: fetched again, though it was here"
 
 
+def points_of(pulls: Pulls, openssh: OpenSSH) -> list[tuple[str, int]]:
+    """Each packet of a pull that goes well, by its way and its number."""
+    with packets_to(openssh.host, openssh.port) as line:
+        pulls.reach(port=line.port)
+        assert pulls.next().run().code == 0
+        return [(way, nth) for way in (UP, DOWN) for nth in range(1, line.passed[way] + 1)]
+
+
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("then", THEN)
@@ -149,10 +157,7 @@ def test_a_line_that_fails_at_any_packet_of_a_pull_fetches_and_loads_once(
     root = tmp_path / "partner"
     root.mkdir()
     pulls = Pulls(tmp_path / "project", root, keys_for_openssh(openssh, root), more=THEN[then])
-    with packets_to(openssh.host, openssh.port) as line:
-        pulls.reach(port=line.port)
-        assert pulls.next().run().code == 0
-        points = [(way, nth) for way in (UP, DOWN) for nth in range(1, line.passed[way] + 1)]
+    points = points_of(pulls, openssh)
     hows = cycle(HOWS)
     for direction, nth in some(points, 4):
         for how, half in HOWS if SOAKING else [next(hows)]:
@@ -204,10 +209,7 @@ def test_a_line_that_fails_at_any_packet_of_many_files_fetches_each_once(
     root.mkdir()
     pulls = ManyPulls(tmp_path / "project", root, keys_for_openssh(openssh, root), more=THEN[then])
     pulls.project.job("rates", MANY.replace("{{", "{").replace("}}", "}").replace("{then}", THEN[then]))
-    with packets_to(openssh.host, openssh.port) as line:
-        pulls.reach(port=line.port)
-        assert pulls.next().run().code == 0
-        points = [(way, nth) for way in (UP, DOWN) for nth in range(1, line.passed[way] + 1)]
+    points = points_of(pulls, openssh)
     hows = cycle(HOWS)
     for direction, nth in some(points, 4):
         for how, half in HOWS if SOAKING else [next(hows)]:
