@@ -119,7 +119,8 @@ def test_connections_that_broke_while_nobody_looked_are_made_anew(place: Postgre
     with ledger._store.read(), ledger._store.read():  # type: ignore[attr-defined]
         pass
     ours = "application_name = 'batchxfer' AND datname = current_database()"
-    place.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+    # It says that it was told to; with a time, it waits until it is done.
+    place.execute(f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE {ours}")
     run = ledger.ensure_run("orders", due(SLOT), {})
     assert ledger.let_go(ledger.claim(run.id, ledger.owner)).id == run.id
 
