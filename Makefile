@@ -16,7 +16,8 @@ install = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN_READY := $(VENV)/.ready-run
 TEST_READY := $(VENV)/.ready-test
 BENCH_READY := $(VENV)/.ready-bench
-install_project = $(install) --no-deps --no-build-isolation --editable .
+# What pip installs it compiles; an editable install is compiled when it runs, and not even then where Python may write nothing.
+install_project = $(install) --no-deps --no-build-isolation --editable . && $(BIN)/python -m compileall -q batchxfer
 
 .PHONY: help demo test soak check audit format bench lock clean
 
@@ -88,3 +89,4 @@ LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-h
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find batchxfer benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
