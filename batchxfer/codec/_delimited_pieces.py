@@ -10,6 +10,8 @@ from typing import Any, cast
 import pyarrow as pa
 from pyarrow import csv
 
+_MARK = "\ufeff".encode()
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -72,6 +74,8 @@ class Pieces:
         self.rest = [held] if held else []
 
     def _taken_apart(self, text: memoryview, quotes: int) -> Piece | None:
+        if bytes(text[:3]) == _MARK:
+            return None  # Arrow would take it off
         try:
             table = csv.read_csv(pa.BufferReader(text), *arrow_options(self._options, self._names, len(text) + 1))
         except pa.ArrowInvalid:

@@ -46,7 +46,9 @@ class Decoder:
                     "the file is empty, and its first line should name the columns",
                     hint="where the partner's files have no header, set header = false",
                 )
-            names = [field or "" for field in self._without_last(header.fields)]
+            names = [field or "" for field in header.fields]
+            if self._options.trailing_delimiter and not names[-1]:
+                del names[-1]
             _refuse_doubles(names)
             self._names, first_line = tuple(names), first_line + header.lines
         else:
@@ -58,7 +60,6 @@ class Decoder:
         if not self._options.trailing_delimiter:
             for piece in pieces.of(feed.pieces()):
                 lines, _, first_line = _lines(piece.batch, [], 1, first_line)
-                self._last_value = _last_text(piece.batch.column(len(self._names) - 1))
                 yield from _cut(piece.batch, lines, self._verbatim(piece))
             feed = Feed(pieces.rest)
         yield from self._by_arrow(feed, first_line)
@@ -75,20 +76,14 @@ class Decoder:
             text = memoryview(bytes(text).replace(b"\r\n", b"\n"))
         return Verbatim(text=text, num_rows=piece.batch.num_rows, delimiter=self._options.delimiter)
 
-    def _without_last(self, fields: list[str | None]) -> list[str | None]:
-        """Without what stands behind a trailing delimiter."""
-        if self._options.trailing_delimiter and fields and not fields[-1]:
-            return fields[:-1]
-        return fields
-
     # --- record by record ------------------------------------------------------------------------
 
     def _one_by_one(self, records: _Records, feed: Feed, line: int) -> Iterator[Fields | BadRecord]:
-        collector = Collector(self._names)
+        collector, wanted = Collector(self._names), len(self._names)
         while (record := records.read(feed, line)) is not None:
-            fields = self._without_last(record.fields)
-            if len(fields) != len(self._names):
-                collector.bad(_miscounted(line, len(self._names), len(fields), record.text), blank=not record.text)
+            fields, ended = self._without_last(record)
+            if len(fields) != wanted or not ended:
+                collector.bad(_unlike(line, wanted, len(fields), record.text, ended=ended), blank=not record.text)
             else:
                 collector.add(fields, line)
             line += record.lines
@@ -96,47 +91,57 @@ class Decoder:
                 yield from collector.take()
         yield from collector.take(last=True)
 
+    def _without_last(self, record: _Record) -> tuple[list[str | None], bool]:
+        """The fields without what stands behind a trailing delimiter; and whether there is one, where it must be."""
+        fields = record.fields
+        if not self._options.trailing_delimiter:
+            return fields, True
+        nothing = None if self._options.null == "" else ""
+        ended = fields[-1] == nothing and (len(fields) > 1 or not record.text)
+        return (fields[:-1] if ended else fields), ended
+
     # --- by Arrow --------------------------------------------------------------------------------
 
     def _by_arrow(self, feed: Feed, first_line: int) -> Iterator[Fields | BadRecord]:
         options, names = self._options, list(self._names)
-        feed = Feed(_no_lone_returns(feed.pieces()))
-        if len(names) > 1:
-            # Arrow would take a blank line for a record of NULLs.
-            feed = Feed(_blanks_marked(feed.pieces(), options.quote_char if options.quote != "none" else None))
         if feed.at_end():
             return
         columns = [*names, _EXTRA] if options.trailing_delimiter else names
+        end = options.delimiter * len(columns) + _END
+        watched = _Watched(feed.pieces(), several=len(columns) > 1, end=end)
         bad: list[csv.InvalidRow] = []
+        ended = False
 
         def put_aside(row: csv.InvalidRow) -> str:
-            bad.append(row)
+            nonlocal ended
+            ended = ended or row.text == end
+            if row.text != end:
+                bad.append(row)
             return "skip"
 
         # Arrow wants names that differ, and these do: doubles are refused.
-        source = pa.PythonFile(feed, mode="r")
+        source = pa.PythonFile(Feed(watched), mode="r")
         try:
             reader = csv.open_csv(source, *arrow_options(options, columns, BLOCK_BYTES, put_aside))
-            yield from self._batches(reader, bad, first_line)
+            yield from self._batches(reader, bad, first_line, watched)
         except pa.ArrowInvalid as error:
             if "straddling" in str(error) or "increase block size" in str(error):
                 raise ReadPatiently(str(too_long()), hint=too_long().hint) from None
             raise UnreadableFile(f"it cannot be taken apart: {error}") from None
-        if options.quote != "none" and feed.ends_inside_quotes(options.quote_char, self._last_value):
+        if not ended:
             raise unfinished(options.quote_char)
 
-    _last_value: str | None = None
-
-    def _batches(self, reader: Any, bad: list[csv.InvalidRow], line: int) -> Iterator[Fields | BadRecord]:
+    def _batches(
+        self, reader: Any, bad: list[csv.InvalidRow], line: int, watched: _Watched
+    ) -> Iterator[Fields | BadRecord]:
         """Arrow's batches and the rows it put aside, with the lines on which they begin.
 
         Arrow numbers the rows; which line that is follows from the line breaks inside the values before.
         """
-        row, held = 1, []
+        row = 1
         for batch in reader:
-            trailing = self._options.trailing_delimiter
-            if batch.num_rows:
-                self._last_value = _last_text(batch.column(len(self._names) - (0 if trailing else 1)))
+            if watched.has_blank_line and _has_nothing(batch):
+                raise ReadPatiently("a blank line, or a record of nothing but NULLs")
             rows = batch.num_rows
             here = [each for each in bad if each.number is not None and each.number < row + rows + len(bad)]
             bad_here = _between(here, row, rows)
@@ -145,35 +150,32 @@ class Decoder:
             lines, bad_lines, line = _lines(batch, bad_here, row, line)
             row += rows + len(bad_here)
             for each, at in zip(bad_here, bad_lines, strict=True):
-                if _is_blank(each):
-                    held.append(at)
-                    continue
-                yield from (_miscounted(one, len(self._names), 1, "") for one in held)
-                held = []
-                yield _miscounted(at, len(self._names), _count(each, trailing), each.text)
+                yield self._ragged(each, at)
             if rows:
-                yield from (_miscounted(one, len(self._names), 1, "") for one in held)
-                held = []
                 yield from self._fields(batch, lines)
         for each in bad:
-            if _is_blank(each):
-                held.append(line)
-            else:
-                yield from (_miscounted(one, len(self._names), 1, "") for one in held)
-                held = []
-                yield _miscounted(line, len(self._names), _count(each, self._options.trailing_delimiter), each.text)
+            yield self._ragged(each, line)
             line += 1 + each.text.count("\n")
+
+    def _ragged(self, row: csv.InvalidRow, line: int) -> BadRecord:
+        found, ended = int(row.actual_columns), True
+        if self._options.trailing_delimiter:
+            quoted = 2 * self._options.quote_char if self._options.null and self._options.quote != "none" else ""
+            endings = {self._options.delimiter, self._options.delimiter + quoted}
+            ended = row.text.endswith(tuple(endings))
+            found -= ended
+        return _unlike(line, len(self._names), found, row.text, ended=ended)
 
     def _fields(self, batch: pa.RecordBatch, lines: pa.Array) -> Iterator[Fields | BadRecord]:
         if self._options.trailing_delimiter:
-            extra = batch.column(len(self._names))
-            wrong = pc.fill_null(pc.greater(pc.binary_length(extra), 0), False)
-            batch = batch.select(list(range(len(self._names))))
-            if pc.any(wrong).as_py():
-                for index in [index for index, each in enumerate(wrong.to_pylist()) if each]:
-                    yield _miscounted(lines[index].as_py(), len(self._names), len(self._names) + 1, "")
-                keep = pc.invert(wrong)
-                batch, lines = batch.filter(keep), lines.filter(keep)
+            wanted = len(self._names)
+            last = batch.column(wanted)
+            nothing = last.is_null() if self._options.null == "" else pc.fill_null(pc.equal(last, ""), False)
+            batch = batch.select(list(range(wanted)))
+            if not pc.all(nothing).as_py():
+                for index in [index for index, each in enumerate(nothing.to_pylist()) if not each]:
+                    yield _unlike(lines[index].as_py(), wanted, wanted + 1, "", ended=False)
+                batch, lines = batch.filter(nothing), lines.filter(nothing)
         yield from _cut(batch, lines)
 
 
@@ -185,13 +187,54 @@ def _cut(batch: pa.RecordBatch, lines: pa.Array, verbatim: Verbatim | None = Non
         yield Fields(batch=batch.slice(start, BATCH_RECORDS), lines=lines.slice(start, BATCH_RECORDS))
 
 
-_BLANK = b"\0blank"
-_BLANK_LINE = re.compile(rb"(?<=\n)(?=\r?\n)")
+_END = "\0end"
+"""The last value of a record that is added at the end of what Arrow reads: a quote that is still open hides it."""
+_MARK = "\ufeff".encode()
 
 
-def _is_blank(row: csv.InvalidRow) -> bool:
-    text: str = row.text
-    return text.strip("\r\n") == _BLANK.decode()
+class _Watched:
+    """The same text for Arrow, with a record too long at its end, `end`; `has_blank_line` once one may have come by.
+
+    Of records of several columns blank lines at the end are nothing. Raises ReadPatiently as _no_lone_returns does.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], *, several: bool, end: str) -> None:
+        self.has_blank_line = False
+        self._pieces = pieces
+        self._several = several
+        self._end = end.encode()
+
+    def __iter__(self) -> Iterator[bytes]:
+        held = b"\n"  # as if a line had ended before the first
+        begun = False
+        for piece in _no_lone_returns(self._pieces):
+            data = held + piece
+            # Line ends at its end wait: what follows says whether there is a blank line among them.
+            kept = len(data.rstrip(b"\r\n"))
+            data, held = data[:kept], data[kept:]
+            if not kept:
+                continue
+            if self._several and (b"\n\n" in data or (b"\r" in data and b"\n\r\n" in data)):
+                self.has_blank_line = True
+            if not begun:
+                # Arrow takes a mark off; this one is the text's.
+                data = _MARK + data[1:] if data.startswith(_MARK, 1) else data[1:]
+            yield data
+            begun = True
+        if not self._several:
+            yield held if begun else held[1:]
+            held = b"" if held else b"\n"
+        else:
+            held = b"\n" if begun else b""
+        yield held + self._end
+
+
+def _has_nothing(batch: pa.RecordBatch) -> bool:
+    """Whether a row has nothing in any column."""
+    none = pa.repeat(pa.scalar(True), batch.num_rows)
+    for column in batch.columns:
+        none = pc.and_(none, pc.fill_null(pc.equal(pc.binary_length(column), 0), True))
+    return bool(pc.any(none).as_py())
 
 
 def _no_lone_returns(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -206,44 +249,6 @@ def _no_lone_returns(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield data
     if held:
         raise ReadPatiently("it ends with a carriage return")
-
-
-def _blanks_marked(pieces: Iterable[bytes], quote: str | None) -> Iterator[bytes]:
-    """The same with something on each blank line that stands outside of quotes, where there are any."""
-    mark = quote.encode() if quote is not None else None
-    inside, held = False, b"\n"  # as if a line had ended before the first
-    begun = False
-    for piece in pieces:
-        data = held + piece
-        # Line ends at its end wait: what follows says whether a blank line is among them.
-        kept = len(data.rstrip(b"\r\n"))
-        data, held = data[:kept], data[kept:]
-        if not kept:
-            continue
-        # The last byte of a line end stays in front of what follows.
-        if b"\n\n" in data or (b"\r" in data and b"\n\r\n" in data):
-            data, inside = _mark(data, mark, inside)
-        elif mark is not None and data.count(mark) % 2:
-            inside = not inside
-        yield data if begun else data[1:]
-        begun = True
-    # At the end blank lines are nothing.
-    if begun and held:
-        yield b"\n"
-
-
-def _mark(data: bytes, quote: bytes | None, inside: bool) -> tuple[bytes, bool]:
-    parts, last = [], 0
-    for match in _BLANK_LINE.finditer(data):
-        piece = data[last : match.start()]
-        if quote is not None and piece.count(quote) % 2:
-            inside = not inside
-        parts += [piece] if inside else [piece, _BLANK]
-        last = match.start()
-    rest = data[last:]
-    if quote is not None and rest.count(quote) % 2:
-        inside = not inside
-    return b"".join([*parts, rest]), inside
 
 
 def _between(bad: list[csv.InvalidRow], row: int, rows: int) -> list[csv.InvalidRow]:
@@ -287,18 +292,12 @@ def _breaks(batch: pa.RecordBatch) -> list[int] | None:
     return total
 
 
-def _last_text(column: pa.Array) -> str | None:
-    value = column[len(column) - 1].as_py()
-    return None if value is None else str(value)
-
-
-def _count(row: csv.InvalidRow, trailing: bool) -> int:
-    return int(row.actual_columns) - (1 if trailing else 0)
-
-
-def _miscounted(line: int, wanted: int, found: int, text: str) -> BadRecord:
+def _unlike(line: int, wanted: int, found: int, text: str, *, ended: bool) -> BadRecord:
     what = "value" if found == 1 else "values"
-    return BadRecord(line=line, column=None, reason=f"it has {found} {what}, not {wanted}", text=text[:1000])
+    reason = f"it has {found} {what}, not {wanted}"
+    if found == wanted and not ended:
+        reason = "it does not end with the delimiter"
+    return BadRecord(line=line, column=None, reason=reason, text=text[:1000])
 
 
 def _refuse_doubles(names: list[str]) -> None:

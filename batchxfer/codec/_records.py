@@ -11,7 +11,6 @@ from batchxfer.ports import BadRecord, Fields
 
 BATCH_RECORDS = 65_536
 LONGEST_RECORD = 64 << 20
-_TAIL_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 
 
@@ -57,7 +56,6 @@ class Feed:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._left = b""
-        self._tail = b""
         self._ended = False
         self.text = Text(self)
 
@@ -79,8 +77,6 @@ class Feed:
         data = b"".join(pieces)
         taken = data if size < 0 else data[:size]
         self._left = data[len(taken) :]
-        if taken:
-            self._tail = taken[-_TAIL_BYTES:] if len(taken) >= _TAIL_BYTES else (self._tail + taken)[-_TAIL_BYTES:]
         return taken
 
     def close(self) -> None:
@@ -101,15 +97,6 @@ class Feed:
             self._ended = piece is None
             self._left = piece or b""
         return not self._left
-
-    def ends_inside_quotes(self, quote: str, last: str | None) -> bool:
-        """Whether the last value is one that began with a quote and never ended: then the file ends with all of it."""
-        if not last:
-            return (
-                last is not None and self._tail.endswith(quote.encode()) and not self._tail.endswith(2 * quote.encode())
-            )
-        value = last.replace(quote, quote * 2).encode()
-        return len(self._tail) > len(value) and self._tail.endswith(quote.encode() + value)
 
     # as text
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv as python_csv
 import gzip
 import importlib
+import io
 import zlib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -200,6 +202,15 @@ def test_every_type_is_read_back_as_it_was(kind: str, compress: str) -> None:
 
 # --- comma separated values, as others write them ------------------------------------------------
 
+# Where a line ends with a carriage return alone, and where records are ragged, Python has another opinion.
+NOT_AS_PYTHON = {
+    "a blank line in the middle",
+    "a blank line behind a quote in the middle",
+    "a carriage return alone is no line end",
+    "cut in the last line end",
+    "only split and not quoted at the end",
+    "ragged",
+}
 ACID = {
     "comma in quotes": ('a,b\n1,"2, 3"\n', [("1", "2, 3")]),
     "empty values": ('a,b\n1,\n,"2"\n"",x\n', [("1", None), (None, "2"), ("", "x")]),
@@ -234,7 +245,27 @@ ACID = {
         [(2, None, "it has 1 value, not 2"), (3, None, "it has 3 values, not 2"), ("4", "5")],
     ),
     "nul": ("a,b\n1\x002,3\n", [("1\x002", "3")]),
+    "text after empty quotes at the end": ('a,b\n1,""a', [("1", "a")]),
+    "a quote in the middle at the end": ('a,b\n1,2"', [("1", '2"')]),
+    "text after quotes at the end": ('a,b\n1,"x""y"z', [("1", 'x"yz')]),
+    "a blank line behind a quote in the middle": (
+        'a,b\n1,5" disk\n\n3,4\n',
+        [("1", '5" disk'), (3, None, "it has 1 value, not 2"), ("3", "4")],
+    ),
+    "nothing but NULLs": ("a,b\n,\n1,2\n", [(None, None), ("1", "2")]),
+    "nothing but NULLs, and a blank line in quotes": ('a,b\n,\n1,"x\n\ny"\n', [(None, None), ("1", "x\n\ny")]),
+    "only blank lines": ("a,b\n\n\n", []),
+    "marks that are text": ("\ufeffa,b\n\ufeffx,\ufeff\n", [("\ufeffx", "\ufeff")]),
 }
+
+
+@pytest.mark.parametrize("name", [name for name in ACID if name not in NOT_AS_PYTHON])
+def test_the_csv_module_of_python_reads_these_files_so_too(name: str) -> None:
+    text, expected = ACID[name]
+    records = python_csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    assert sorted(next(records)) == ["a", "b"]
+    found = [tuple(record) for record in records if record]
+    assert found == [tuple(value or "" for value in row) for row in expected]
 
 
 @pytest.mark.parametrize("name", ACID)
@@ -275,6 +306,32 @@ def test_bad_records_have_their_line_and_keep_no_other_out(way: str, monkeypatch
 
 def test_a_blank_line_is_a_record_where_there_is_one_column() -> None:
     assert csv("a\nx\n\ny\n", {"a": "text"}) == [("x",), (None,), ("y",)]
+
+
+@pytest.mark.parametrize("way", ["arrow", "one by one"])
+@pytest.mark.parametrize(
+    ("keys", "text", "expected"),
+    [
+        ({}, "a,b,\n1,2,\n3,4,", [("1", "2"), ("3", "4")]),
+        ({}, "a,b\n1,2,\n", [("1", "2")]),
+        # What is cut off in a last value is not taken for a whole one.
+        ({}, "a,b,\n1,2.50,\n3,4.5", [("1", "2.50"), (3, None, "it does not end with the delimiter")]),
+        ({}, "a,b,\n1,\n2,3,4,\n", [(2, None, "it has 1 value, not 2"), (3, None, "it has 3 values, not 2")]),
+        (
+            {},
+            'a,b,\n1,2,3\n1,""\n',
+            [(2, None, "it has 3 values, not 2"), (3, None, "it does not end with the delimiter")],
+        ),
+        ({}, "a,b,\n,,\n\n1,2,\n", [(None, None), (3, None, "it has 0 values, not 2"), ("1", "2")]),
+        ({"null": "-"}, "a,b,\n1,-,\n1,-\n", [("1", None), (3, None, "it does not end with the delimiter")]),
+    ],
+)
+def test_records_that_must_end_with_the_delimiter(
+    way: str, keys: Any, text: str, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "one by one":
+        monkeypatch.setattr("batchxfer.codec._read_delimited._is_plain", lambda options: False)
+    assert sorted(csv(text, trailing_delimiter=True, **keys), key=str) == sorted(expected, key=str)
 
 
 def test_a_header_record_moves_the_lines() -> None:
@@ -318,9 +375,16 @@ def test_a_trailer_that_disagrees_is_no_end(text: str, why: str) -> None:
         ('a,b\n1,"2\n3,4\n', {"a": "text", "b": "text"}, {}, "ends inside a value"),
         ('a,b\n1,"2', {"a": "text", "b": "text"}, {}, "ends inside a value"),
         ('a,b\n1,"', {"a": "text", "b": "text"}, {}, "ends inside a value"),
+        ('a,b\n1,2,"3', {"a": "text", "b": "text"}, {}, "ends inside a value"),
+        ('a,b\n1,2\n"\n\n', {"a": "text", "b": "text"}, {}, "ends inside a value"),
     ],
 )
-def test_a_file_that_is_not_what_was_agreed_is_refused(text: str, columns: Any, keys: Any, why: str) -> None:
+@pytest.mark.parametrize("way", ["arrow", "one by one"])
+def test_a_file_that_is_not_what_was_agreed_is_refused(
+    way: str, text: str, columns: Any, keys: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "one by one":
+        monkeypatch.setattr("batchxfer.codec._read_delimited._is_plain", lambda options: False)
     with pytest.raises(UnreadableFile, match=why):
         csv(text, columns, **keys)
 

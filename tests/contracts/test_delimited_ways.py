@@ -39,6 +39,8 @@ TOKENS = [
     "\u00e9",
     "NULL",
     "x,y\n",
+    "\ufeff",
+    "\0",
 ]
 TEXTS = st.lists(st.sampled_from(TOKENS), max_size=40).map("".join)
 FORMATS = st.fixed_dictionaries(
@@ -92,9 +94,16 @@ def no_pieces() -> Iterator[None]:
 @example(text='a,"b\n",c\n1,5" disk\n2,"x\ny"\n', keys={"kind": "delimited", "header": False}, columns=2, size=16)
 @example(text=',\n"', keys={"kind": "delimited", "header": False}, columns=2, size=5)
 @example(text="a,b\n\nc,d\n", keys={"kind": "delimited", "header": False}, columns=2, size=5)
-def test_pieces_are_read_as_a_stream_is(text: str, keys: dict[str, Any], columns: int, size: int) -> None:
+@example(text='a,5" disk\n\nc,d\n', keys={"kind": "delimited", "header": False}, columns=2, size=1 << 20)
+@example(text='a\n\n\n\n\n\ufeffa"\r"\n', keys={"kind": "delimited", "header": False}, columns=1, size=5)
+@example(text="ab\n\ufeffa\n", keys={"kind": "delimited", "header": False}, columns=1, size=5)
+@example(
+    text='""', keys={"kind": "delimited", "header": False, "trailing_delimiter": True, "null": "-"}, columns=1, size=5
+)
+def test_all_ways_give_the_same(text: str, keys: dict[str, Any], columns: int, size: int) -> None:
+    found = read(text, keys, columns, patient=True)
     with pieces_of(size):
-        found = read(text, keys, columns)
+        assert read(text, keys, columns) == found
     with no_pieces():
         assert read(text, keys, columns) == found
 
