@@ -118,15 +118,14 @@ class Lines:
         as_it_is: Callable[[pa.RecordBatch], _Batch],
     ) -> Steps[_Batch]:
         """What makes the batches; `make` gives None for rows that are to be read value by value."""
+        asked = {*alone, *(index for group in groups for index in group.fields)}
 
         def made(rows: Sequence[Row], first_row: int) -> _Batch:
             batch = make([_column(rows, index) for index in range(len(rows[0]))], first_row)
-            if batch is None:
-                raise StartAgain(self._one_by_one(first_row, as_it_is))
-            return batch
+            return again(first_row) if batch is None else batch
 
         def again(first_row: int) -> _Batch:
-            raise StartAgain(self._one_by_one(first_row, as_it_is))
+            raise StartAgain(self._one_by_one(first_row, asked, as_it_is))
 
         sized = [*range(len(groups)), *(len(groups) + place for place in self._sized(alone))]
         row = 1
@@ -165,10 +164,16 @@ class Lines:
         names = [*(f"CAST({array} AS BLOB)" for array in arrays), *(f"c{index}" for index in alone)]
         return f"{self._q} SELECT {', '.join(names)} FROM q"  # noqa: S608 - it has already run by itself
 
-    def _one_by_one(self, first_row: int, as_it_is: Callable[[pa.RecordBatch], _Batch]) -> Steps[_Batch]:
-        """The rows from `first_row` on, value by value."""
+    def _one_by_one(
+        self, first_row: int, asked: Collection[int], as_it_is: Callable[[pa.RecordBatch], _Batch]
+    ) -> Steps[_Batch]:
+        """The rows from `first_row` on, value by value.
+
+        It is asked for the columns of the query that was given up and no others: which they are decides whether SQLite reads
+        an index instead of the table, and so the order of the rows.
+        """
         every = range(len(self._readers))
-        names = ", ".join(f"c{index}" for index in every)
+        names = ", ".join(f"c{index}" if index in asked else "NULL" for index in every)
         text = f"{self._q} SELECT {names} FROM q"  # noqa: S608 - it has already run by itself
         with closing(self._driver.execute(text, self._arguments)) as cursor:
             for _ in islice(cursor, first_row - 1):

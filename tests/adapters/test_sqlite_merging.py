@@ -194,6 +194,16 @@ def test_a_value_of_another_class_is_the_same_error(shop: Sqlite, tmp_path: Path
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize("odd", [5, b"x"])
+def test_rows_that_are_read_again_come_in_the_order_that_they_had(shop: Sqlite, tmp_path: Path, odd: Any) -> None:
+    """An index that has all columns of the file, and not all of the query, gives them in its own order."""
+    rows = [(20 - i, odd if i == SEEN + 2 else "b", "c", "d", "e") for i in range(20)]
+    query = table(shop, rows, plain=(20, "a", "c", "d", "e")).removesuffix(" order by rowid")
+    shop.execute("create index covering on t (v0, v1)")
+    with pytest.raises(UnwritableValue, match=r"row 14, column 'v1': .* does not fit"):
+        build(shop, query, tmp_path, merging=True, columns=[{"name": "v0"}, {"name": "v1"}])
+
+
 @pytest.mark.parametrize("at", [2, SEEN + 1, 20])
 def test_a_real_among_integers_makes_decimals_of_all(shop: Sqlite, tmp_path: Path, at: int) -> None:
     query = f"""with recursive g(i) as (select 1 union all select i + 1 from g where i < 20)
