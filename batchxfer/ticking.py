@@ -23,6 +23,8 @@ from batchxfer.slots import Timetable
 
 log = logging.getLogger("batchxfer")
 
+_WAITS = (RunStatus.PENDING, RunStatus.RETRYING)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
@@ -202,12 +204,19 @@ class Ticker:
         """Say which slots' files have not come in time."""
         missed = []
         for run in seen.runs:
-            if run.job in self._waiting and run.status in (RunStatus.PENDING, RunStatus.RETRYING):
+            if run.job in self._waiting and run.status in _WAITS and not self._looks_first(run, seen):
                 reason = self._why_missing(run, seen.now)
                 if reason is not None and self._ledger.miss(run.id, reason):
                     missed.append(run)
                     log.warning("%s: %s", run.job, reason, extra={"action": "missing", "job": run.job, "run": run.id})
         return missed
+
+    def _looks_first(self, run: OpenRun, seen: Outlook) -> bool:
+        """Whether nobody can say yet that its file has not come: nobody has looked, or somebody is to look now."""
+        if not run.endpoints:
+            return True
+        paused = run.job in seen.pauses or all(f"@{name}" in seen.pauses for name in run.endpoints)
+        return run.due_at is not None and run.due_at <= seen.now and not paused
 
     def _why_missing(self, run: OpenRun, now: datetime) -> str | None:
         job, timetable = self._jobs[run.job], self._timetables.get(run.job)

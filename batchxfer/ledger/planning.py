@@ -221,7 +221,8 @@ class Planning(Housekeeping):
         to_do = [each for each in group if each.state in _TO_DO]
         running = self._lives(tx, row)
         waits = [each.retry_at or row.created_at for each in to_do]
-        if not (states or row.ending):
+        if not states and row.ending in (None, RunStatus.MISSING):
+            # Nobody has begun it yet.
             waits = [row.created_at]
         return OpenRun(
             id=row.id,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +204,34 @@ def test_what_is_owed_is_waited_for_then_missing_and_taken_when_it_comes_after_a
     assert run["status"] == "delivered"
     assert desk.fetched() == {"late.csv": "1\n"}
     assert desk("status").code == 0
+
+
+def test_what_came_while_no_daemon_ran_is_taken_though_it_would_be_missing_by_now(desk: Desk) -> None:
+    desk.pulls('expect = "once"', path="box/{slot_utc:%H}.csv")
+    assert desk("run", "--due", "rates").code == 0
+    for hour in range(24):
+        desk.put(f"box/{hour:02}.csv", f"{hour}\n")
+    desk.clock.later(4 * 3600)
+    said = desk("run", "--due", "rates", "--json")
+    assert {run["status"] for run in said.document["runs"]} == {"delivered"}
+    assert said.code == 0
+    assert len(desk.fetched()) == 4
+
+
+def test_a_slot_that_was_said_to_be_missing_before_anybody_looked_is_looked_for(desk: Desk) -> None:
+    """A ledger may have such slots: what said so did not look first, once."""
+    desk.pulls('expect = "once"', path="box/{slot_utc:%H}.csv")
+    assert desk("run", "--due", "rates").code == 0
+    assert desk("pause", "rates", "--why", "moving").code == 0
+    desk.clock.later(3600)
+    assert desk("run", "--due", "rates").code == 4
+    with closing(sqlite3.connect(desk.folder / "var/ledger.db")) as ledger, ledger:
+        ledger.execute("update runs set status = 'missing', ending = 'missing', reason = 'no file came'")
+    assert desk("resume", "rates").code == 0
+    for hour in range(24):
+        desk.put(f"box/{hour:02}.csv")
+    (run,) = desk("run", "--due", "rates", "--json").document["runs"]
+    assert run["status"] == "delivered"
 
 
 def test_one_file_is_expected_and_two_are_there(desk: Desk) -> None:
