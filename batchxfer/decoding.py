@@ -37,8 +37,8 @@ class Reading:
     for. `facts` are what control records may name; `naive_zone` is the zone of the database's timestamps without one;
     `patient` is what ReadPatiently asks for. `takes` is a VerbatimLoading's, where records may come as they are.
 
-    Each batch carries `columns`, known once iteration gave its first item, as ports.Rows says. The end is reached only after
-    the trailer record agreed. Raises UnreadableFile.
+    `columns` are known once iteration gave its first item, as ports.Rows says; `line_of` says where in the file a record of the
+    last batch stands, from 0. The end is reached only after the trailer record agreed. Raises UnreadableFile.
     """
 
     def __init__(
@@ -71,13 +71,18 @@ class Reading:
         self._filled: tuple[_Filled, ...] | None = None
         self._totals: Totals | None = None
         self.records = 0
+        self._lines: pa.Array | None = None
+        self._offset = 0 if self._header is None else 1
+
+    def line_of(self, index: int) -> int | None:
+        return None if self._lines is None else self._lines[index].as_py() + self._offset
 
     @property
     def columns(self) -> tuple[TargetColumn, ...]:
         return tuple(filled.target for filled in self._filled or ())
 
     def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
-        offset = 0 if self._header is None else 1
+        offset = self._offset
         for item in self._decoder.decode(self._text):
             if isinstance(item, BadRecord):
                 self.records += 1
@@ -89,7 +94,7 @@ class Reading:
                     # Which delimiter it will be must be known before the first batch.
                     yield Verbatim(text=memoryview(b""), num_rows=0, delimiter=getattr(self._options, "delimiter", ""))
             self.records += item.batch.num_rows
-            yield from self._typed(item, offset)
+            yield from self._typed(item)
         if self._filled is None:
             self._begin(None)
         self._check_controls()
@@ -115,7 +120,7 @@ class Reading:
         except UnwritableValue as error:
             raise UnreadableFile(error.message, hint=error.hint) from None
 
-    def _typed(self, fields: Fields, offset: int) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
+    def _typed(self, fields: Fields) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
         filled = self._filled or ()
         arrays: list[pa.Array] = []
         plain = True
@@ -130,6 +135,7 @@ class Reading:
                 shown = "" if value is None else f"{value[:60]!r}: "
                 wrong.setdefault(index, (each.target.name, f"{shown}{why}"))
         self._add_totals(fields, arrays)
+        self._lines = fields.lines
         if self._as_is and plain and not wrong and fields.verbatim is not None:
             yield fields.verbatim
             return
@@ -138,10 +144,10 @@ class Reading:
             texts = fields.batch
             for index, (column, why) in sorted(wrong.items()):
                 record = ", ".join(str(value) for value in texts.slice(index, 1).to_pylist()[0].values())
-                line = fields.lines[index].as_py() + offset
+                line = fields.lines[index].as_py() + self._offset
                 yield BadRecord(line=line, column=column, reason=why, text=record[:MOST_SHOWN])
             keep = pa.array([index not in wrong for index in range(batch.num_rows)])
-            batch = batch.filter(keep)
+            batch, self._lines = batch.filter(keep), fields.lines.filter(keep)
         if batch.num_rows:
             yield batch
 

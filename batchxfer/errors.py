@@ -26,6 +26,7 @@ BatchxferError
 │   │   ├── UnreadableFile       a fetched file is not what its format says (line, column, value)
 │   │   │   └── ReadPatiently    … not by a fast reader: read it once more, patiently
 │   │   └── LoadError            the target refuses the rows, or has no such table or column
+│   │       └── RowRefused           … one of them, which is known
 │   └── HeldError            a person must decide (exit 4)
 │       ├── ForeignFile          something else is at the final name
 │       ├── GuardTripped         too few or too many rows
@@ -38,8 +39,10 @@ BatchxferError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from batchxfer.redaction import redacted
 
@@ -256,6 +259,20 @@ class ReadPatiently(UnreadableFile):
 
 class LoadError(PermanentError):
     kind = "load"
+
+
+class RowRefused(LoadError):
+    """`row` is its number, from 1, among those that were given to the target.
+
+    Where the target counts lines of a text instead, `lines` says how many each row of a batch has.
+    """
+
+    def __init__(
+        self, message: str, *, row: int, lines: Callable[[Any, bool], list[int]] | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.row = row
+        self.lines = lines
 
 
 class HeldError(AttemptError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from batchxfer.definitions import Guard, LoadOptions
-from batchxfer.errors import GuardTripped, LoadError, ReadPatiently, UnreadableFile
+from batchxfer.errors import AttemptError, GuardTripped, LoadError, ReadPatiently, RowRefused, UnreadableFile
 from batchxfer.model import TargetColumn
 from batchxfer.ports import BadRecord, LoadCounts, Loading, LoadKey, Takes, Target, Verbatim, VerbatimLoading
 from batchxfer.spool import storage_errors, sync_folder
@@ -33,6 +33,9 @@ class Records(Protocol):
 
     @property
     def columns(self) -> tuple[TargetColumn, ...]: ...
+
+    def line_of(self, index: int) -> int | None:
+        """The line on which a record of the last batch begins; None where nobody knows."""
 
     def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]: ...
 
@@ -156,7 +159,7 @@ def _load_one(
 ) -> LoadCounts:
     most = options.max_bad_records if options.on_bad_record == "quarantine" else 0
     takes = loading.takes if isinstance(loading, VerbatimLoading) and not patient else None
-    with _BadRecords(piece, most) as bad:
+    with _told_of(piece, columns, options, patient), _BadRecords(piece, most) as bad:
         records = iter(_Sorted(piece.open(columns, patient, takes), bad, progress))
         # The columns are known with the first batch; a file without rows has been checked to its end.
         first = next(records, None)
@@ -165,6 +168,52 @@ def _load_one(
         batch, filled = first
         rows = loading.append(options.table, filled, _batches(batch, records), key=options.key)
         return LoadCounts(rows=rows, bad_rows=bad.count)
+
+
+# --- which file, and which line of it ------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _told_of(piece: Piece, columns: Sequence[TargetColumn], options: LoadOptions, patient: bool) -> Iterator[None]:
+    """Errors name the file, and where one row is to blame its line."""
+    try:
+        yield
+    except ReadPatiently:
+        raise
+    except UnreadableFile as error:
+        raise UnreadableFile(f"{piece.name}: {error.message}", hint=error.hint) from error
+    except LoadError as error:
+        where = piece.name
+        if isinstance(error, RowRefused):
+            line = _line_of(piece.open(columns, patient, None), error)
+            where += f": line {line}" if line is not None else f": row {error.row} of those to be loaded"
+        hint = error.hint
+        if options.on_bad_record == "quarantine":
+            hint = "; ".join(
+                filter(
+                    None,
+                    [
+                        hint,
+                        "on_bad_record = 'quarantine' leaves out what is wrong by itself, not what only the database knows",
+                    ],
+                )
+            )
+        raise LoadError(f"{where}: {error.message}", hint=hint) from error
+
+
+def _line_of(records: Records, error: RowRefused) -> int | None:
+    """The line of a row that was refused: the file is read once more up to there."""
+    left = error.row
+    with contextlib.suppress(AttemptError):
+        for item in records:
+            if isinstance(item, BadRecord | Verbatim):
+                continue
+            first = left == error.row
+            for index, height in enumerate(error.lines(item, first) if error.lines else [1] * item.num_rows):
+                left -= height
+                if left <= 0:
+                    return records.line_of(index)
+    return None
 
 
 def _batches(
@@ -225,12 +274,12 @@ class _BadRecords:
         """Raise UnreadableFile where there are more than may be."""
         if self._most is None or self.count <= self._most:
             return
-        told = "; ".join(_told(record) for record in sorted(self._first, key=lambda record: record.line))
+        told = "; ".join(_shown(record) for record in sorted(self._first, key=lambda record: record.line))
         more = " …" if self.count >= MOST_TOLD else ""
-        limit = "" if self._most == 0 else f" more than max_bad_records = {self._most} bad records,"
+        limit = "" if self._most == 0 else f"more than max_bad_records = {self._most} bad records, "
         raise UnreadableFile(
-            f"{self._piece.name}:{limit} {told}{more}. Nothing was loaded",
-            hint="have the file mended, or mend the format and retry; on_bad_record = 'quarantine' leaves bad records out",
+            f"{limit}{told}{more}. Nothing was loaded",
+            hint="have the file mended, or mend the format; on_bad_record = 'quarantine' leaves bad records out",
         )
 
     def _write(self, record: BadRecord) -> None:
@@ -262,7 +311,7 @@ class _BadRecords:
             self._part.unlink()
 
 
-def _told(record: BadRecord) -> str:
+def _shown(record: BadRecord) -> str:
     where = f"line {record.line}" + (f", column {record.column!r}" if record.column else "")
     return f"{where}: {record.reason}"
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.url import URL
 
 TABLE = "batchxfer_loads"
+MEND = "have the file mended, or mend the table or the format"
+TWICE = "it is in the table already, or twice in the file: mend either; mode = 'upsert' replaces the row of the same [load] key"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from batchxfer.databases._loads import MEND, TWICE
 from batchxfer.errors import (
     BatchxferError,
     CredentialError,
@@ -12,10 +13,12 @@ from batchxfer.errors import (
     LoadError,
     PermanentError,
     QueryError,
+    RowRefused,
 )
 
 if TYPE_CHECKING:
     import psycopg
+    import pyarrow as pa
 
 _TRANSIENT = ("08", "53", "57", "58", "40", "55P03", "25P03", "25P04", "XX000")
 _HINTS = {
@@ -86,27 +89,27 @@ def _where(notes: dict[str, str], query: str, lines_before: int) -> str:
 
 # --- loads ---------------------------------------------------------------------------------------
 
-_MEND_LOAD = "mend the file, the format or the table, and retry"
 _DENIED = re.compile(r"permission denied for (table|view|foreign table|sequence|schema|database) (.+)")
 _RIGHTS = {"sequence": "USAGE", "schema": "USAGE", "database": "TEMPORARY"}
 
 
 def not_loaded(name: str, exc: psycopg.Error, *, user: str = "…") -> BatchxferError:
-    """The error of a load. The row that is named counts those that were to go into the table."""
+    """The error of a load."""
     state, said = exc.sqlstate, exc.diag
     text = said.message_primary or _plain(exc)
     detail = f" ({said.message_detail})" if said.message_detail else ""
-    message = f"database {name!r}: {text}{detail}{_row(said.context)}"
+    row, place = _place(said.context)
+    message = f"database {name!r}: {text}{detail}{place}"
     if state is None or state.startswith(_TRANSIENT):
         return DatabaseUnavailable(message, hint=_LOAD_HINTS.get(state or "", said.message_hint))
     grant = _grant(text, user) if state == "42501" else None
-    return LoadError(
-        f"{message}. Nothing was loaded", hint=grant or _LOAD_HINTS.get(state) or said.message_hint or _MEND_LOAD
-    )
+    message, hint = f"{message}. Nothing was loaded", grant or _LOAD_HINTS.get(state) or said.message_hint or MEND
+    return LoadError(message, hint=hint) if row is None else RowRefused(message, row=row, lines=_lines, hint=hint)
 
 
 _LOAD_HINTS = {
     "57014": "raise statement_timeout, or load less at once",
+    "23505": TWICE,
     "22021": "PostgreSQL's text cannot hold it: ask the partner for a file without it",
     "25006": "this server only reads: give the url of the one that is written to",
 }
@@ -124,9 +127,26 @@ def _grant(text: str, user: str) -> str | None:
     return f"have an administrator run: GRANT {right} ON {of}{what} TO {user}{more}"
 
 
-def _row(context: str | None) -> str:
-    """`COPY orders, line 5, column amount: "x"` in our words."""
-    if not context or not context.startswith("COPY "):
-        return ""
-    place = context.splitlines()[0].partition(", ")[2]
-    return f"; row {place.removeprefix('line ')}" if place else ""
+_COPY = re.compile(r"^COPY .+?, line (\d+)(?:, column ([^:]+))?", re.MULTILINE)
+
+
+def _place(context: str | None) -> tuple[int | None, str]:
+    """The line of COPY's text that `COPY orders, line 5, column amount: "x"` tells, and its column in our words."""
+    found = _COPY.search(context or "")
+    if found is None:
+        return None, ""
+    return int(found[1]), f"; column {found[2]!r}" if found[2] else ""
+
+
+def _lines(batch: pa.RecordBatch, first: bool) -> list[int]:
+    """How many lines each row takes in a text of all of them for COPY, which counts carriage returns until it has seen how
+    the `first` one ends."""
+    found = [1] * batch.num_rows
+    breaks = ["\r" if first else "\n", *["\n"] * batch.num_rows]
+    for column in batch.columns:
+        if str(column.type) == "string":
+            found = [
+                height + (text or "").count(each)
+                for height, text, each in zip(found, column.to_pylist(), breaks, strict=False)
+            ]
+    return found

@@ -10,14 +10,13 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from batchxfer.databases._backend import Backend
-from batchxfer.databases._loads import TABLE, creation, loads
+from batchxfer.databases._backend import Backend, original
+from batchxfer.databases._loads import MEND, TABLE, TWICE, creation, loads
 from batchxfer.errors import BatchxferError, CredentialError, DatabaseUnavailable, LoadError, PermanentError
 from batchxfer.model import ColumnType, TargetColumn, TypeName
 from batchxfer.ports import LoadCounts, LoadKey
 from batchxfer.suggestions import did_you_mean
 
-MEND_LOAD = "mend the file, the format or the table, and retry"
 ROWS_AT_A_TIME = 5_000
 
 _T = TypeName
@@ -139,7 +138,8 @@ class Loading:
 
     def refused(self, error: BatchxferError, exc: BaseException) -> BatchxferError:
         """The error of a load that `error` is, as one of a query."""
-        return LoadError(f"{error.message}. Nothing was loaded", hint=MEND_LOAD)
+        hint = TWICE if _is_double(original(exc)) else MEND
+        return LoadError(f"{error.message}. Nothing was loaded", hint=hint)
 
     # ports.Loading
 
@@ -241,6 +241,12 @@ class Loading:
     def _table(self, table: str, names: Sequence[str]) -> sa.TableClause:
         schema, name = self.parts(table)
         return sa.table(name, *(sa.column(each) for each in names), schema=schema)
+
+
+def _is_double(exc: BaseException) -> bool:
+    """Whether a key is there twice, in the words of some databases."""
+    text = str(exc)
+    return any(words in text for words in ("Duplicate entry", "UNIQUE constraint failed", "ORA-00001", "duplicate key"))
 
 
 # --- columns -------------------------------------------------------------------------------------

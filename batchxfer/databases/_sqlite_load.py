@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from batchxfer import instants
 from batchxfer.databases._backend import original
-from batchxfer.databases._sqlalchemy_load import MEND_LOAD, Loading
+from batchxfer.databases._loads import MEND
+from batchxfer.databases._sqlalchemy_load import Loading
 from batchxfer.databases._sqlite import STEPS, affinity
-from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError
+from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, RowRefused
 from batchxfer.model import ColumnType, TargetColumn, TypeName
 
 _T = TypeName
@@ -40,6 +41,9 @@ _FULL = 2
 
 
 class SqliteLoading(Loading):
+    _row = 0
+    """The one that was refused."""
+
     def settle(self) -> None:
         driver = self._driver
         ends = time.monotonic() + self.backend.options.statement_timeout.total_seconds()
@@ -90,7 +94,7 @@ class SqliteLoading(Loading):
     def _unfit(self, row: int, column: TargetColumn, value: str, why: str) -> LoadError:
         return LoadError(
             self.backend.says(f"row {row}, column {column.name!r}: {value}: {why}. Nothing was loaded"),
-            hint=MEND_LOAD,
+            hint=MEND,
         )
 
     def put(self, table: str, columns: Sequence[TargetColumn], rows: list[tuple[Any, ...]], first_row: int) -> None:
@@ -119,8 +123,8 @@ class SqliteLoading(Loading):
         counted = _Counted(rows, first_row)
         try:
             self._driver.executemany(statement, counted)
-        except Exception as exc:
-            exc.args = (f"row {counted.row}: {original(exc)}",) if counted.row else exc.args
+        except Exception:
+            self._row = counted.row
             raise
 
     def commit(self) -> None:
@@ -138,7 +142,8 @@ class SqliteLoading(Loading):
             )
         if "readonly" in text:
             return LoadError(error.message, hint="let this user write to the database's file, and to its folder")
-        return super().refused(error, exc)
+        told = super().refused(error, exc)
+        return RowRefused(told.message, row=self._row, hint=told.hint) if self._row else told
 
     @property
     def _driver(self) -> Any:

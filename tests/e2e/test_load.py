@@ -291,6 +291,26 @@ def test_a_missing_table_and_a_column_too_many_say_what_there_is(place: Place) -
     assert "the file has a column 'name', which the table does not have" in said.run["reason"]
 
 
+def test_what_only_the_database_can_know_fails_the_load_with_the_line_where_that_is_told(place: Place) -> None:
+    place.loads('on_bad_record = "quarantine"\n')
+    place.desk.put("box/a.psv", 'id|name\nx|bad\n1|"o\nne"\n2|"a ""b"" \n"\n3|c\n1|again\n')
+    run = place.desk.pull(code=1)
+    line = "" if isinstance(place.shop, Mariadb) else "line 8: "
+    assert run["reason"].startswith(f"box/a.psv: {line}database 'stock': "), run["reason"]
+    assert run["reason"].endswith("Nothing was loaded")
+    hint = run["attempts"][-1]["error"]["hint"]
+    assert "twice in the file" in hint
+    assert "not what only the database knows" in hint
+    assert place.rows() == []
+
+
+def test_each_error_of_a_load_names_the_file(place: Place) -> None:
+    place.desk.put("box/a.psv", "id|name\n1|one\n", at=1_600_000_000)
+    place.desk.put("box/b.psv", "id|nom\n2|two\n", at=1_700_000_000)
+    run = place.desk.pull(code=1)
+    assert run["reason"].startswith("box/b.psv: the file has a column 'nom', which the table does not have")
+
+
 def test_a_database_that_is_away_is_tried_again_and_the_file_waits_here(place: Place) -> None:
     place.desk.put("box/a.psv", "id|name\n1|one\n")
     with broken_commit(before=True):
