@@ -69,6 +69,7 @@ class Reading:
         self._takes = takes
         self._as_is = False
         self._filled: tuple[_Filled, ...] | None = None
+        self._left_out: dict[int, str] = {}
         self._totals: Totals | None = None
         self.records = 0
         self._lines: pa.Array | None = None
@@ -102,7 +103,11 @@ class Reading:
     # --- columns ---------------------------------------------------------------------------------
 
     def _begin(self, first: Fields | None) -> None:
-        self._filled = _match(self._decoder.names, self._options, self._table, first)
+        self._filled = _match(self._decoder.names, self._options, self._table)
+        if first is not None and not self._options.columns:
+            left_out = [each for each in self._filled if _is_left_out(first.batch.column(each.index), each.target)]
+            self._left_out = {each.index: each.name for each in left_out}
+            self._filled = tuple(each for each in self._filled if each not in left_out)
         self._as_is = self._may_stay_as_is()
         keys = sorted({key for record in (self._header, self._trailer) if record for key in record.keys} - {"rows"})
         by_name = {filled.name: filled for filled in self._filled}
@@ -121,6 +126,7 @@ class Reading:
             raise UnreadableFile(error.message, hint=error.hint) from None
 
     def _typed(self, fields: Fields) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
+        self._check_left_out(fields)
         filled = self._filled or ()
         arrays: list[pa.Array] = []
         plain = True
@@ -150,6 +156,17 @@ class Reading:
             batch, self._lines = batch.filter(keep), fields.lines.filter(keep)
         if batch.num_rows:
             yield batch
+
+    def _check_left_out(self, fields: Fields) -> None:
+        for index, name in self._left_out.items():
+            column = fields.batch.column(index)
+            if column.null_count < len(column):
+                row = pc.index(column.is_valid(), pa.scalar(True)).as_py()
+                line = fields.lines[row].as_py() + self._offset
+                raise UnreadableFile(
+                    f"line {line}, column {name!r}: no record before it has a value, and the table's default would stand there",
+                    hint="have it in every record or in none, or let the table's column be NULL",
+                )
 
     def _may_stay_as_is(self) -> bool:
         """Whether records may go on as they are: all their fields, in their order, for columns that take plain values so."""
@@ -223,14 +240,12 @@ def _target(column: FormatColumn, by_name: Mapping[str, TargetColumn]) -> Target
     return found
 
 
-def _match(
-    names: Sequence[str], options: FormatOptions, table: Sequence[TargetColumn], first: Fields | None
-) -> tuple[_Filled, ...]:
+def _match(names: Sequence[str], options: FormatOptions, table: Sequence[TargetColumn]) -> tuple[_Filled, ...]:
     places = {name: index for index, name in enumerate(names)}
     if options.columns:
         filled = _chosen(places, options, {column.name: column for column in table})
     else:
-        filled = _all(places, table, first)
+        filled = _all(places, table)
     given = {each.target.name for each in filled}
     lacking = [column.name for column in table if not column.optional and column.name not in given]
     if lacking:
@@ -256,12 +271,13 @@ def _chosen(
     return tuple(filled)
 
 
-def _all(places: Mapping[str, int], table: Sequence[TargetColumn], first: Fields | None) -> tuple[_Filled, ...]:
+def _all(places: Mapping[str, int], table: Sequence[TargetColumn]) -> tuple[_Filled, ...]:
     by_name = {column.name: column for column in table}
     folded: dict[str, list[TargetColumn]] = {}
     for column in table:
         folded.setdefault(column.name.casefold(), []).append(column)
-    filled = []
+    filled: list[_Filled] = []
+    names = list(places)
     for name, index in places.items():
         near = folded.get(name.casefold(), [])
         target = by_name.get(name) or (near[0] if len(near) == 1 else None)
@@ -271,15 +287,18 @@ def _all(places: Mapping[str, int], table: Sequence[TargetColumn], first: Fields
                 hint=did_you_mean(name, list(by_name), what="the table's columns are")
                 + "; [[columns]] in the format chooses columns",
             )
-        if target.optional and first is not None and _is_left_out(first.batch.column(index), target):
-            continue
+        if twice := [names[each.index] for each in filled if each.target is target]:
+            raise UnreadableFile(
+                f"the file has two columns for the table's {target.name!r}: {twice[0]!r} and {name!r}",
+                hint="[[columns]] in the format chooses columns",
+            )
         filled.append(_Filled(index, target.name, target.type, target))
     return tuple(filled)
 
 
 def _is_left_out(column: pa.Array, target: TargetColumn) -> bool:
     """Whether nothing of an optional column that cannot be NULL is there: the table's default stands then."""
-    return not target.nullable and column.null_count == len(column)
+    return target.optional and not target.nullable and column.null_count == len(column)
 
 
 # --- charset -------------------------------------------------------------------------------------
@@ -289,20 +308,35 @@ def _utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The text in UTF-8, without a byte-order mark. Raises UnreadableFile where it is not in its encoding."""
     decoder = codecs.getincrementaldecoder("utf-8" if is_utf8(encoding) else encoding)()
     # What writes a mark takes it off by itself, and a second one is the text's.
-    size, begun = 0, bool("".encode(encoding))
+    size, lines, begun = 0, 1, bool("".encode(encoding))
     for chunk in _pieces(chunks):
         try:
             text = decoder.decode(chunk or b"", final=chunk is None)
         except UnicodeError as error:
-            raise UnreadableFile(
-                f"it is not {encoding} text: {error.args[-1] if error.args else error}, near byte {size:,}",
-                hint="set the encoding that the partner uses in the format",
-            ) from None
+            raise _not_text(error, encoding, size + len(chunk or b""), lines) from None
         size += len(chunk or b"")
         if text and not begun:
             begun, text = True, text.removeprefix("\ufeff")
         if text:
-            yield text.encode("utf-8", "surrogatepass")
+            data = text.encode("utf-8", "surrogatepass")
+            lines += data.count(b"\n")
+            yield data
+
+
+def _not_text(error: UnicodeError, encoding: str, size: int, line: int) -> UnreadableFile:
+    """What is wrong with the last of `size` bytes, of which the text before them ended on `line`."""
+    hint = "set the encoding that the partner uses in the format"
+    if not isinstance(error, UnicodeDecodeError):
+        return UnreadableFile(f"it is not {encoding} text: {error}", hint=hint)
+    before, wrong = error.object[: error.start], error.object[error.start : error.end]
+    if size == len(error.object) and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        hint = 'it begins as UTF-16 does: write encoding = "utf-16" in the format'
+    line += before.decode(encoding, "ignore").count("\n")
+    at = size - len(error.object) + error.start + 1
+    return UnreadableFile(
+        f"it is not {encoding} text: {error.reason}, 0x{wrong.hex().upper()} at byte {at:,}, in line {line:,}",
+        hint=hint,
+    )
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes | None]:

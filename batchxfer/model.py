@@ -83,8 +83,9 @@ class Column:
 class TargetColumn:
     """A column of a table that is loaded.
 
-    `bits` is the width of integers with a sign, None where the table has none; `longest` the number of characters (or bytes,
-    of binary columns) that fit; `fraction` the digits of a second's fraction that fit, None for all six; `optional` means
+    `bits` is the width of integers, with a sign unless `unsigned`, and of floats, None where the table has none; `longest` the
+    number of characters (or bytes, of binary columns) that fit, `longest_bytes` that of a text's bytes; `forbidden` a character
+    that no text of it may have; `fraction` the digits of a second's fraction that fit, None for all six; `optional` means
     that a row without it takes the table's default or NULL; `not_numbers` that `nan`, `inf` and `-inf` are decimals of it;
     `words` are the only values of an enumeration; `native` is the database's own name of the type.
     """
@@ -94,7 +95,10 @@ class TargetColumn:
     nullable: bool = True
     optional: bool = True
     bits: int | None = None
+    unsigned: bool = False
     longest: int | None = None
+    longest_bytes: int | None = None
+    forbidden: str = ""
     fraction: int | None = None
     not_numbers: bool = False
     words: tuple[str, ...] = ()

@@ -55,6 +55,8 @@ _PLAIN: Mapping[TypeName, str] = {
 
 
 MOST_WORDS = 10
+_SINGLE = 32
+_LARGEST = (1 << 63) - 1
 NOT_NUMBERS = {
     **dict.fromkeys(("nan", "NaN", "NAN"), "nan"),
     **dict.fromkeys(("inf", "Inf", "INF", "infinity", "Infinity", "+inf", "+Infinity"), "inf"),
@@ -300,17 +302,38 @@ def _check(read: Read, text: pa.Array, target: TargetColumn) -> None:
         known = pa.array(target.words, array.type)
         wrong = pc.and_(pc.is_valid(array), pc.invert(pc.is_in(array, value_set=known)))
         _add(read, wrong, f"it is none of {', '.join(target.words[:MOST_WORDS])}")
-    if target.bits is not None and pa.types.is_integer(array.type) and target.bits < 64:
-        limit = 1 << (target.bits - 1)
-        outside = pc.or_(pc.less(array, -limit), pc.greater_equal(array, limit))
-        _add(read, outside, f"it does not fit into {target.native or f'{target.bits} bits'}")
-    if target.bits == 64 and pa.types.is_string(array.type) and target.type.name is _T.INTEGER:
+    if target.longest_bytes is not None and _is_text(array):
+        why = f"it is longer than {target.longest_bytes:,} bytes"
+        _add(read, pc.greater(pc.binary_length(array), target.longest_bytes), why)
+    if target.forbidden and _is_text(array) and target.forbidden.encode() in _all_bytes(array):
         _add(
             read,
-            pc.greater(pc.utf8_length(array), 0),
-            f"it does not fit into {target.native or '64 bits'}",
-            digits=True,
+            pc.match_substring(array, target.forbidden),
+            f"the table cannot hold the character {target.forbidden!r}",
         )
+    if target.bits is not None:
+        _add(read, _outside(array, target), f"it does not fit into {target.native or f'{target.bits} bits'}")
+
+
+def _outside(array: pa.Array, target: TargetColumn) -> pa.Array:
+    """Which numbers the column has no room for."""
+    bits = target.bits or 0
+    if target.type.name is _T.FLOAT:
+        if bits != _SINGLE:
+            return pc.is_in(array, value_set=pa.array([], array.type))
+        narrow = array.cast(pa.float32(), safe=False)
+        lost = pc.and_(pc.equal(narrow, 0), pc.not_equal(array, 0))
+        return pc.or_(lost, pc.and_(pc.is_inf(narrow), pc.invert(pc.is_inf(array))))
+    low, high = (0, (1 << bits) - 1) if target.unsigned else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    if pa.types.is_integer(array.type):
+        return pc.or_(pc.less(array, low), pc.greater(array, min(high, _LARGEST)))
+    # Digits, for one of them is of more than 64 bits.
+    return pa.array([None if text is None else not low <= int(text) <= high for text in array.to_pylist()], pa.bool_())
+
+
+def _all_bytes(array: pa.Array) -> bytes:
+    data = array.buffers()[2]
+    return b"" if data is None else bytes(memoryview(data))
 
 
 def _is_finer(array: pa.Array, decimals: int) -> pa.Array:
@@ -335,9 +358,9 @@ def _lengths(array: pa.Array) -> pa.Array:
     return pc.utf8_length(array) if _is_text(array) else pc.binary_length(array)
 
 
-def _add(read: Read, mask: pa.Array, why: str, *, digits: bool = False) -> None:
+def _add(read: Read, mask: pa.Array, why: str) -> None:
     if not pc.any(mask).as_py():
         return
     for index, bad in enumerate(mask.to_pylist()):
-        if bad and not (digits and abs(int(read.array[index].as_py())) < 1 << 63):
+        if bad:
             read.wrong.setdefault(index, why)

@@ -49,6 +49,7 @@ class Decoder:
             names = [field or "" for field in header.fields]
             if self._options.trailing_delimiter and not names[-1]:
                 del names[-1]
+            _refuse_lone_returns(names)
             _refuse_doubles(names)
             self._names, first_line = tuple(names), first_line + header.lines
         else:
@@ -298,6 +299,14 @@ def _unlike(line: int, wanted: int, found: int, text: str, *, ended: bool) -> Ba
     if found == wanted and not ended:
         reason = "it does not end with the delimiter"
     return BadRecord(line=line, column=None, reason=reason, text=text[:1000])
+
+
+def _refuse_lone_returns(names: list[str]) -> None:
+    if any("\r" in name for name in names):
+        raise UnreadableFile(
+            f"its first line is {','.join(names)[:80]!r}: a carriage return alone ends no line",
+            hint="ask the partner for lines that end with LF or CRLF",
+        )
 
 
 def _refuse_doubles(names: list[str]) -> None:

@@ -39,7 +39,7 @@ _KINDS = {
     "longblob": _T.BYTES,
     "geometry": _T.BYTES,
 }
-_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
+_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64, "float": 32}
 _CLOCKS = {_T.TIME, _T.TIMESTAMP, _T.TIMESTAMPTZ}
 _MODE = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 """Without the first the server cuts and rounds what does not fit; without the second 0 becomes the next number."""
@@ -170,17 +170,18 @@ def _column(
     kind = _T.JSON if document else _KINDS.get(data_type, _T.TEXT)
     nullable = is_nullable == "YES"
     given = default is not None or "auto_increment" in extra.lower()
-    unsigned = "unsigned" in column_type
     words = re.findall(r"'((?:[^']|'')*)'", column_type) if data_type == "enum" else []
     return TargetColumn(
         name=name,
         type=ColumnType(kind, precision, scale) if kind is _T.DECIMAL else ColumnType(kind),
         nullable=nullable,
         optional=nullable or given,
-        bits=None if unsigned else _BITS.get(data_type),
+        bits=_BITS.get(data_type),
+        unsigned="unsigned" in column_type,
         longest=int(longest)
         if longest is not None and data_type in ("char", "varchar", "binary", "varbinary")
         else None,
+        longest_bytes=int(longest) if longest is not None and data_type.endswith("text") else None,
         fraction=fraction if kind in _CLOCKS else None,
         words=tuple(word.replace("''", "'") for word in words),
         native=column_type,

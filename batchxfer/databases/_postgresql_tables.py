@@ -35,7 +35,7 @@ _BY_NAME = {
     "json": _T.JSON,
     "jsonb": _T.JSON,
 }
-_BITS = {"int2": 16, "int4": 32, "int8": 64}
+_BITS = {"int2": 16, "int4": 32, "int8": 64, "float4": 32}
 _CLOCKS = (_T.TIME, _T.TIMESTAMP, _T.TIMESTAMPTZ)
 _HEADER = 4  # bytes that a modifier counts beside what it says
 _MOST_DECIMALS = 0x7FF
@@ -106,6 +106,7 @@ def _column(
         nullable=not filled,
         optional=has_default or not filled,
         bits=_BITS.get(type_name),
+        forbidden="\0" if kind is _T.TEXT else "",
         longest=modifier - _HEADER if type_name in ("varchar", "bpchar") and modifier >= _HEADER else None,
         fraction=modifier if kind in _CLOCKS and modifier >= 0 else None,
         not_numbers=kind is _T.DECIMAL,

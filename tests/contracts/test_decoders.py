@@ -364,6 +364,13 @@ def test_a_trailer_that_disagrees_is_no_end(text: str, why: str) -> None:
         ("", {"a": "text"}, {}, "the file is empty, and its first line should name the columns"),
         ("a,x\n1,2\n", {"a": "text", "b": "text"}, {}, "the file has a column 'x', which the table does not have"),
         ("a,a\n1,2\n", {"a": "text"}, {}, "names the column 'a' twice"),
+        ("a,A\n1,2\n", {"a": "text"}, {}, "two columns for the table's 'a': 'a' and 'A'"),
+        (
+            "a,b\r1,2\r",
+            {"a": "text", "b": "text"},
+            {},
+            r"its first line is 'a,b\\r1,2': a carriage return alone ends no line",
+        ),
         (
             "a\n1\n",
             {"a": "text", "b": target("b", "text", optional=False)},
@@ -393,6 +400,53 @@ def test_a_file_that_is_not_what_was_agreed_is_refused(
 def test_text_of_another_encoding_is_refused(quote: str) -> None:
     with pytest.raises(UnreadableFile, match="it is not utf-8 text"):
         rows({"kind": "delimited", "quote": quote}, {"a": "text"}, "a\né\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "why", "hint"),
+    [
+        (
+            b"a\nx\ncaf\xe9!\n",
+            "utf-8",
+            "it is not utf-8 text: invalid continuation byte, 0xE9 at byte 8, in line 3",
+            "that the partner",
+        ),
+        (
+            "a\n1\n".encode("utf-16"),
+            "utf-8",
+            "it is not utf-8 text: invalid start byte, 0xFF at byte 1, in line 1",
+            '"utf-16"',
+        ),
+        (
+            b"a\nx\xe2\x82",
+            "utf-8",
+            "it is not utf-8 text: unexpected end of data, 0xE282 at byte 4, in line 2",
+            "that the partner",
+        ),
+        (
+            b"a\n\x81\n",
+            "cp1252",
+            "it is not cp1252 text: character maps to <undefined>, 0x81 at byte 3, in line 2",
+            "that the partner",
+        ),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_where_a_file_is_not_in_its_encoding_is_told(
+    data: bytes, encoding: str, why: str, hint: str, piece: int
+) -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        list(reading({"kind": "delimited", "encoding": encoding}, {"a": "text"}, data, piece=piece))
+    assert caught.value.message == why
+    if piece > 1:
+        assert hint in str(caught.value.hint)
+
+
+def test_a_value_is_not_dropped_because_the_first_batch_has_none() -> None:
+    columns = {"n": "integer", "c": target("c", "text", nullable=False, optional=True)}
+    text = "n,c\n" + "1,\n" * 70_000 + "2,x\n"
+    with pytest.raises(UnreadableFile, match="line 70002, column 'c': no record before it has a value"):
+        list(reading({"kind": "delimited"}, columns, text.encode(), piece=1 << 20))
 
 
 def test_names_are_the_format_s_and_may_be_in_any_order() -> None:
@@ -452,6 +506,7 @@ def test_what_is_no_number_is_none(text: str) -> None:
     [
         ("integer", {"bits": 16, "native": "smallint"}, "40000", "it does not fit into smallint"),
         ("integer", {"bits": 64, "native": "bigint"}, "9" * 19, "it does not fit into bigint"),
+        ("integer", {"bits": 32}, "9" * 19, "it does not fit into 32 bits"),
         ("integer", {}, "1.5", "it has a fraction"),
         ("integer", {}, "0x10", "it is not a number"),
         ("decimal(4,2)", {}, "1.234", "it has more than 2 decimals"),

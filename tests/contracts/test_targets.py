@@ -578,6 +578,10 @@ def load_texts(shop: Database, **texts: str | None) -> None:
         ("inet", "10.0.0.1/8", "10.0.0.1/8"),
         ("int4range", "[1,5)", "[1,5)"),
         ("bit(3)", "101", "101"),
+        ("integer", "-2147483648", "-2147483648"),
+        ("real", "-inf", "-Infinity"),
+        ("real", "3.4028235e38", "3.4028235e+38"),
+        ("float8", "1e300", "1e+300"),
         ("char(3)", "ab", "ab"),
         ("timetz", "01:02:03+02", "01:02:03+02"),
         ("timestamptz", "0001-01-01T00:00:00+00:00", "0001-01-01 00:00:00+00"),
@@ -611,6 +615,11 @@ def wrong(shop: Database, declared: str, text: str) -> str:
         ("time(0)", "01:02:03.5", "a second has 0 decimals"),
         ("varchar(3)", "abcd", "longer than 3"),
         ("smallint", "32768", "does not fit into smallint"),
+        ("integer", "9" * 30, "does not fit into integer"),
+        ("bigint", "-9223372036854775809", "does not fit into bigint"),
+        ("real", "3.5e38", "does not fit into real"),
+        ("real", "-1e-50", "does not fit into real"),
+        ("text", "a\0b", r"cannot hold the character '\x00'"),
         ("positive", "0", ""),
     ],
 )
@@ -630,9 +639,13 @@ def test_what_a_column_of_postgresql_cannot_hold(postgresql_shop: Database, decl
         ("enum('a','it''s')", "b", "it is none of a, it's"),
         ("datetime", "2026-11-22 01:02:03.5", "a second has 0 decimals"),
         ("tinyint", "128", "does not fit into tinyint"),
+        ("tinyint unsigned", "256", "does not fit into tinyint"),
+        ("tinyint unsigned", "-1", "does not fit into tinyint"),
+        ("bigint unsigned", "18446744073709551616", "does not fit into bigint"),
+        ("float", "3.5e38", "does not fit into float"),
+        ("tinytext", "\u00e9" * 128, "longer than 255 bytes"),
         ("decimal(4,2)", "1.234", "more than 2 decimals"),
-        ("int unsigned", "-1", ""),
-        ("text", "x" * 70_000, ""),
+        ("text", "x" * 70_000, "longer than 65,535 bytes"),
         ("timestamp null", "2039-01-01T00:00:00+00:00", ""),
     ],
 )
@@ -641,6 +654,21 @@ def test_what_a_column_of_mariadb_cannot_hold(mariadb_shop: Database, declared: 
     if not why:
         with pytest.raises(LoadError, match="Nothing was loaded"):
             load_texts(mariadb_shop, v=text)
+
+
+@pytest.mark.parametrize(
+    ("declared", "text", "shown"),
+    [
+        ("tinyint unsigned", "255", "255"),
+        ("bigint unsigned", "18446744073709551615", "18446744073709551615"),
+        ("tinytext", "\u00e9" * 127, "\u00e9" * 127),
+        ("float", "3e38", "3e38"),
+    ],
+)
+def test_what_a_column_of_mariadb_just_holds(mariadb_shop: Database, declared: str, text: str, shown: str) -> None:
+    mariadb_shop.execute(f"create table t (v {declared})")
+    load_texts(mariadb_shop, v=text)
+    assert mariadb_shop.execute("select convert(v, char) from t") == [(shown,)]
 
 
 @pytest.mark.parametrize(("declared", "text"), [("real", "nan"), ("decimal(30,2)", "12345678901234567890.12")])
