@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from batchxfer.contents import Growing
 from batchxfer.errors import AttemptError
+from batchxfer.growing import Growing
 from batchxfer.model import Artifact
+from batchxfer.spool import Stretch
 
 WORTH_BYTES = 32 << 20
 """A smaller file is sent in no time."""
@@ -31,6 +32,7 @@ class HeadStart:
     def __init__(self, send: Callable[[Growing], None] | None) -> None:
         self._send = send
         self._growing = Growing()
+        self._bytes = 0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -38,9 +40,10 @@ class HeadStart:
     def has_begun(self) -> bool:
         return self._thread is not None
 
-    def grow(self, path: Path, size: int) -> None:
-        self._growing.grow(path, size)
-        if size >= WORTH_BYTES and self._send is not None and not self.has_begun:
+    def grow(self, path: Path, stretch: Stretch) -> None:
+        self._growing.grow(path, stretch)
+        self._bytes += stretch.size
+        if self._bytes >= WORTH_BYTES and self._send is not None and not self.has_begun:
             self._begin(self._send)
 
     def whole(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from batchxfer import paths
 from batchxfer.errors import HeldError, StorageError
 from batchxfer.spool import chunks, storage_errors, sync_folder, unreadable
+from batchxfer.writeback import Writeback
 
 OVERLAP_BYTES = 256 << 10
 """How much of what is here already is fetched again and compared, before the rest is."""
@@ -29,6 +30,7 @@ class Arrival:
         self._part = target.with_name(f".{target.name}.{key}.part")
         self._kept = target.with_name(f".{target.name}.{key}.kept")
         self._file: int | None = None
+        self._writeback: Writeback | None = None
         self._digest = hashlib.sha256()
         self.bytes = 0
 
@@ -48,6 +50,7 @@ class Arrival:
                 self._digest.update(piece)
                 self.bytes += len(piece)
             os.lseek(self._file, 0, os.SEEK_END)
+        self._writeback = Writeback(self._file)
 
     def restart(self) -> None:
         """Forget what is here."""
@@ -63,12 +66,14 @@ class Arrival:
             return os.pread(self._descriptor, size, self.bytes - size)
 
     def write(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
+        view, size = memoryview(data), memoryview(data).nbytes
         self._digest.update(view)
-        self.bytes += view.nbytes
+        self.bytes += size
         with storage_errors(self.target):
             while view:
                 view = view[os.write(self._descriptor, view) :]
+            if self._writeback is not None:
+                self._writeback.wrote(size)
 
     @property
     def sha256(self) -> str:
@@ -85,13 +90,13 @@ class Arrival:
     def finish(self) -> None:
         """Make the bytes durable."""
         with storage_errors(self.target):
-            os.fsync(self._descriptor)
+            self._make_durable()
         self._close()
 
     def keep(self) -> None:
         """Keep what is here for the next attempt; where that fails, nothing is kept."""
         try:
-            os.fsync(self._descriptor)
+            self._make_durable()
             self._close()
             os.rename(self._part, self._kept)
         except (OSError, ValueError):
@@ -103,7 +108,18 @@ class Arrival:
             with contextlib.suppress(OSError):
                 path.unlink()
 
+    def _make_durable(self) -> None:
+        self._end_writeback()
+        os.fsync(self._descriptor)
+
+    def _end_writeback(self) -> None:
+        writeback, self._writeback = self._writeback, None
+        if writeback is not None:
+            writeback.end()
+
     def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._end_writeback()
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.close(self._file)

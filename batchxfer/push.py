@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batchxfer.contents import Content, Growing, TakenBack, content_of, stored
+from batchxfer.contents import Content, content_of, stored
 from batchxfer.errors import (
     AttemptError,
     FolderMissing,
@@ -24,6 +24,7 @@ from batchxfer.errors import (
     ServerError,
     Vanished,
 )
+from batchxfer.growing import Growing, TakenBack
 from batchxfer.model import Artifact, Delivery, DeliveryFile, Evidence, FileRole, FileStatus
 from batchxfer.paths import temporary_path
 from batchxfer.ports import FileStat, Looking, Progress, Session

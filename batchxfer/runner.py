@@ -15,9 +15,9 @@ from batchxfer import naming, push, snapshots, spool
 from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
-from batchxfer.contents import Growing, TakenBack
 from batchxfer.definitions import AnyJob, EndpointOptions, FormatOptions, Guard, Job, PullJob
 from batchxfer.errors import AttemptError, GuardTripped, HeldError, PastCutoff, TransientError
+from batchxfer.growing import Growing, TakenBack
 from batchxfer.headstart import HeadStart
 from batchxfer.ids import new_id
 from batchxfer.intake import PullAdapters

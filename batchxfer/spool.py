@@ -20,14 +20,17 @@ from batchxfer.compression import compressor
 from batchxfer.errors import StorageError
 from batchxfer.model import Artifact
 from batchxfer.ports import PROJECT_ID
+from batchxfer.writeback import Writeback
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from batchxfer.layout import Encoder
     from batchxfer.ports import Rows
 
 CHUNK = 1 << 20
 TELL_BYTES = 1 << 20
-"""How often who follows a file is told how large it is."""
+"""How often who follows a file is told what was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +74,21 @@ def check_there(spool: Path) -> None:
         raise unreadable(spool / PROJECT_ID, exc) from exc
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """What was written to a file since its follower was told last, and the sha256 of the file up to it and with it."""
+
+    size: int
+    pieces: tuple[bytes | memoryview, ...]
+    before: _Hash
+    after: _Hash
+
+
 class Follower(Protocol):
     """Somebody who reads a file while it is written."""
 
-    def grow(self, path: Path, size: int) -> None:
-        """So many bytes can be read from `path`."""
+    def grow(self, path: Path, stretch: Stretch) -> None:
+        """So much more can be read from `path`."""
 
     def whole(self) -> None:
         """Those are all; it is made durable, and gets its name."""
@@ -88,44 +101,72 @@ class HashingFile:
         self.path = path
         self.bytes = 0
         self._digest = hashlib.sha256()
-        self._follower = follower
-        self._told = 0
         with storage_errors(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(descriptor, "wb", buffering=CHUNK)
+        self._writeback = Writeback(descriptor)
+        self._telling = None if follower is None else _Telling(follower, self._digest)
 
     def write(self, data: bytes | memoryview) -> None:
         with storage_errors(self.path):
             self._file.write(data)
-        self._digest.update(data)
-        self.bytes += memoryview(data).nbytes
-        if self._follower is not None and self.bytes - self._told >= TELL_BYTES:
-            self._tell(self._follower)
+            self._digest.update(data)
+            size = memoryview(data).nbytes
+            self.bytes += size
+            self._writeback.wrote(size)
+        if self._telling is not None and self._telling.wrote(data, size):
+            self._tell(self._telling)
 
-    def _tell(self, follower: Follower) -> None:
+    def _tell(self, telling: _Telling) -> None:
         with storage_errors(self.path):
             self._file.flush()
-        self._told = self.bytes
-        follower.grow(self.path, self.bytes)
+        telling.tell(self.path, self._digest)
 
     def finish(self) -> str:
         """Make it durable, and return its digest as hex."""
-        if self._follower is not None:
-            self._tell(self._follower)
-            self._follower.whole()
+        if self._telling is not None:
+            self._tell(self._telling)
+            self._telling.follower.whole()
         with storage_errors(self.path):
             self._file.flush()
+            self._writeback.end()
             os.fsync(self._file.fileno())
             self._file.close()
         return self._digest.hexdigest()
 
     def discard(self) -> None:
         with contextlib.suppress(OSError):
+            self._writeback.end()
+        with contextlib.suppress(OSError):
             self._file.close()
         # What cannot be taken away does no harm (prune finds it), and must not hide what went wrong.
         with contextlib.suppress(OSError):
             self.path.unlink()
+
+
+class _Telling:
+    """Collects what was written until it is worth telling."""
+
+    def __init__(self, follower: Follower, digest: _Hash) -> None:
+        self.follower = follower
+        self._before = digest.copy()
+        self._pieces: list[bytes | memoryview] = []
+        self._bytes = 0
+
+    def wrote(self, data: bytes | memoryview, size: int) -> bool:
+        """Whether it is to be told now."""
+        self._pieces.append(data)
+        self._bytes += size
+        return self._bytes >= TELL_BYTES
+
+    def tell(self, path: Path, digest: _Hash) -> None:
+        if not self._bytes:
+            return
+        after = digest.copy()
+        stretch = Stretch(size=self._bytes, pieces=tuple(self._pieces), before=self._before, after=after)
+        self._before, self._pieces, self._bytes = after, [], 0
+        self.follower.grow(path, stretch)
 
 
 @contextlib.contextmanager

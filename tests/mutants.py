@@ -68,10 +68,18 @@ MUTANTS = (
     Mutant(
         "what is sent while it is built is published before it is let through",
         1,
-        "contents.py",
+        "growing.py",
         "            self._whole = True\n",
         "            self._whole = True\n            self._artifact = cast(Artifact, self)\n",
         ("faults/test_push_ahead.py", "test_what_was_built_is_with_the_partner_before_it_is_whole"),
+    ),
+    Mutant(
+        "a file that is built is sent as it is on disk, whatever was written",
+        1,
+        "growing.py",
+        "if not left and digest.digest() != stretch.after.digest():",
+        "if False:",
+        ("faults/test_push_ahead.py", "test_a_file_that_is_not_what_was_written_to_it_is_sent_only_when_it_is_finished"),
     ),
     Mutant(
         "what the guard may hold is sent while it is built",

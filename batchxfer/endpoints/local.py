@@ -28,6 +28,7 @@ from batchxfer.errors import (
 )
 from batchxfer.fields import Line
 from batchxfer.ports import Entry, FileStat, Progress, Readable
+from batchxfer.writeback import Writeback
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -319,14 +320,16 @@ class LocalSession:
 
     def _copy(self, content: Readable, file: int, progress: Progress | None) -> int:
         size = 0
-        while piece := content.read(_PIECE_BYTES):
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(file, view) :]
-            size += len(piece)
-            if progress is not None:
-                progress(size)
-            self._check_deadline()
+        with Writeback(file) as writeback:
+            while piece := content.read(_PIECE_BYTES):
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(file, view) :]
+                size += len(piece)
+                writeback.wrote(len(piece))
+                if progress is not None:
+                    progress(size)
+                self._check_deadline()
         return size
 
     @contextlib.contextmanager

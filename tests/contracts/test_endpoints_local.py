@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batchxfer import writeback
 from batchxfer.endpoints import local
 from batchxfer.errors import FolderMissing, ForeignFile, NotSupported, PermissionRefused, StorageError
 
@@ -66,6 +67,22 @@ def test_a_root_is_relative_to_the_configuration(tmp_path: Path) -> None:
     session = local.Endpoint("archive", options, tmp_path).connect()
     put(session, "a")
     assert (tmp_path / "out" / "a").exists()
+
+
+def test_what_the_disk_refuses_while_a_file_is_copied_is_not_a_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again, the system would say that all is well."""
+
+    def refuses(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(writeback, "WORTH_BYTES", 1)
+    monkeypatch.setattr(writeback, "_make_durable", refuses)
+    session = endpoint(tmp_path).connect()
+    with pytest.raises(StorageError, match="Input/output error"):
+        put(session, "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["../a", "d/../../a", "/etc/a", "d/.."])

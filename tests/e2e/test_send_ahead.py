@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchxfer import contents, headstart, spool
+from batchxfer import growing, headstart, spool
 from batchxfer.runner import Runner
 from tests.e2e.command import FORMAT, Project, end, make_project, until
 from tests.servers.openssh import OpenSSH, openssh_fixture  # noqa: F401
@@ -136,11 +136,11 @@ def test_an_endpoint_that_is_paused_meanwhile_gets_nothing(project: Project, mon
 def test_a_slow_query_gives_the_connection_back_and_the_file_is_sent_when_it_is_built(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contents, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(growing, "PATIENCE_SECONDS", 0.01)
     grow = headstart.HeadStart.grow
 
-    def slowly(self: headstart.HeadStart, path: Path, size: int) -> None:
-        grow(self, path, size)
+    def slowly(self: headstart.HeadStart, path: Path, stretch: spool.Stretch) -> None:
+        grow(self, path, stretch)
         if self._thread is not None:
             self._thread.join()
 

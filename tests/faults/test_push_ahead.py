@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from batchxfer import contents
-from batchxfer.contents import Growing, TakenBack
+from batchxfer import growing
 from batchxfer.errors import HeldError, NetworkError, QueryError
+from batchxfer.growing import Growing, TakenBack
 from batchxfer.model import Artifact, Evidence, FileRole, FileStatus
 from batchxfer.push import Agreement, deliver
 from batchxfer.resolve import Policy
+from batchxfer.spool import Stretch
 from tests.e2e.command import until
 from tests.faults.partner import BreaksAt, MemorySession, Partner
 from tests.faults.test_push import CONTENT, DATA, DONE, EXPECTED, SUM, Record
@@ -43,10 +44,15 @@ class Building:
         self._partial = folder / "artifact.part"
         self._partial.touch()
 
-    def grow(self, size: int) -> None:
+    def grow(self, size: int, *, written: bytes | None = None) -> None:
+        """To that size; on disk are the bytes of CONTENT, or `written`."""
         with self._partial.open("ab") as file:
-            file.write(CONTENT[file.tell() : size])
-        self.growing.grow(self._partial, size)
+            start = file.tell()
+            piece = CONTENT[start:size]
+            file.write(piece if written is None else written)
+        before, after = hashlib.sha256(CONTENT[:start]), hashlib.sha256(CONTENT[:size])
+        if piece:
+            self.growing.grow(self._partial, Stretch(size=len(piece), pieces=(piece,), before=before, after=after))
 
     @property
     def sender_waits(self) -> bool:
@@ -68,8 +74,11 @@ class Building:
         return artifact
 
 
-@pytest.fixture
-def building(tmp_path: Path, threads: ThreadPoolExecutor) -> Iterator[Building]:
+@pytest.fixture(params=[growing.KEPT_BYTES, 10, 0], ids=["from memory", "from both", "from disk"])
+def building(
+    request: pytest.FixtureRequest, tmp_path: Path, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Building]:
+    monkeypatch.setattr(growing, "KEPT_BYTES", request.param)
     found = Building(tmp_path)
     yield found
     # Whatever went wrong, no thread waits for ever.
@@ -189,7 +198,7 @@ def test_a_file_that_is_damaged_on_disk_while_it_grows_is_never_published(
 def test_a_connection_is_not_kept_for_a_query_that_gives_nothing(
     building: Building, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contents, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(growing, "PATIENCE_SECONDS", 0.05)
     record, partner = Record(), Partner()
     sent = threads.submit(send, record, MemorySession(partner), building.growing, 1)
     building.grow(15)
@@ -207,7 +216,7 @@ def test_a_file_that_is_whole_is_waited_for_however_long_the_disk_takes(
     record, partner = Record(), Partner()
     sent = threads.submit(send, record, MemorySession(partner), building.growing, 1)
     artifact = building.finish()
-    monkeypatch.setattr(contents, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(growing, "PATIENCE_SECONDS", 0.01)
     until(lambda: building.sender_waits)
     with pytest.raises(TimeoutError):
         sent.result(0.2)
@@ -215,17 +224,74 @@ def test_a_file_that_is_whole_is_waited_for_however_long_the_disk_takes(
     assert isinstance(outcome(sent), Evidence)
 
 
-def test_a_file_that_shrinks_while_it_is_built_is_sent_only_when_it_is_finished(
-    building: Building, threads: ThreadPoolExecutor
+@pytest.mark.parametrize("written", [b"", CONTENT[:14], b"x" + CONTENT[1:15]], ids=["gone", "shorter", "other"])
+def test_a_file_that_is_not_what_was_written_to_it_is_sent_only_when_it_is_finished(
+    building: Building, threads: ThreadPoolExecutor, written: bytes
 ) -> None:
     record, partner = Record(), Partner()
     sent = threads.submit(send, record, MemorySession(partner), building.growing, 1)
-    building.growing.grow(building.folder / "artifact.part", 15)
+    building.grow(15, written=written)
     taken = outcome(sent)
     assert isinstance(taken, TakenBack)
     assert taken.error is not None
     assert taken.error.kind == "storage"
     assert partner.files == {}
+
+
+def test_what_is_damaged_on_disk_meanwhile_arrives_as_it_was_built(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    building, record, partner = Building(tmp_path), Record(), Partner()
+    sent = threads.submit(send, record, MemorySession(partner), building.growing, 1)
+    building.grow(15)
+    until(lambda: building.sender_waits)
+    building.grow(20, written=b"?????")
+    building.growing.release(building.finish())
+    assert isinstance(outcome(sent), Evidence)
+    assert partner.files == EXPECTED
+
+
+def test_no_more_is_kept_than_is_allowed_and_nothing_that_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "KEPT_BYTES", 10)
+    building = Building(tmp_path)
+
+    def kept() -> list[int]:
+        return [sum(map(len, stretch.pieces)) for stretch in building.growing._stretches]
+
+    building.grow(5)
+    with building.growing.open() as reader:
+        for size in (8, 12, 18, 20):
+            building.grow(size)
+        # Nobody read when the first came; the fourth was too much, and the fifth was not.
+        assert kept() == [0, 3, 4, 0, 2]
+        assert reader.read(8) == CONTENT[:8]
+        assert kept() == [0, 0, 4, 0, 2]
+        building.grow(25)
+        assert kept() == [0, 0, 4, 0, 2, 0]
+        assert reader.read(12) == CONTENT[8:20]
+        assert reader.read(5) == CONTENT[20:25]
+        building.grow(27)
+        assert kept() == [0, 0, 0, 0, 0, 0, 2]
+        assert reader.read(2) == CONTENT[25:27]
+        assert not any(kept())
+        building.growing.release(building.finish())
+        assert reader.read(100) == CONTENT[27:]
+    assert not any(kept())
+
+
+def test_nothing_is_kept_for_a_sender_that_left(tmp_path: Path) -> None:
+    building = Building(tmp_path)
+    building.grow(5)
+
+    def leave() -> None:
+        with building.growing.open():
+            building.grow(9)
+            raise NetworkError("the link broke")
+
+    with pytest.raises(NetworkError):
+        leave()
+    building.grow(13)
+    assert not any(stretch.pieces for stretch in building.growing._stretches)
 
 
 class Timed(MemorySession):

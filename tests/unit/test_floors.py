@@ -62,7 +62,7 @@ FLOORS = (
     ),
     Floor(
         name="world",
-        modules="credentials ids shortages",
+        modules="credentials ids shortages writeback",
         reason="what the work and the adapters both need of the world",
     ),
     Floor(
@@ -75,7 +75,7 @@ FLOORS = (
         name="work",
         modules="""
             tables urls format_checks job_checks pull_checks config schemas
-            layout controls decoding spool connections contents headstart push pull load
+            layout controls decoding spool connections contents growing headstart push pull load
             naming snapshots activity settling runner inbox worker operations
             puller pull_attempt looking fetching intake afterwards
             ticking waiting crew notify pruning systemd holidays_seen
