@@ -79,7 +79,10 @@ MUTANTS = (
         "growing.py",
         "if not left and digest.digest() != stretch.after.digest():",
         "if False:",
-        ("faults/test_push_ahead.py", "test_a_file_that_is_not_what_was_written_to_it_is_sent_only_when_it_is_finished"),
+        (
+            "faults/test_push_ahead.py",
+            "test_a_file_that_is_not_what_was_written_to_it_is_sent_only_when_it_is_finished",
+        ),
     ),
     Mutant(
         "what the guard may hold is sent while it is built",
