@@ -59,7 +59,7 @@ def _remove_together(session: Session, files: Sequence[FetchedFile], agreement: 
     notes = [_newer(file, now) for file, now in zip(files, seen, strict=True)]
     going = [file.path for file, note in zip(files, notes, strict=True) if note is None]
     session.remove_all(going)
-    sidecars = [sidecar for path in going for sidecar in agreement.sidecars(path)]
+    sidecars = [sidecar for path in going for sidecar in agreement.followers(path)]
     if sidecars:
         session.remove_all(sidecars)
     return list(zip(files, notes, strict=True))
@@ -162,14 +162,14 @@ def _move_sidecars(session: Session, moves: Sequence[Move], agreement: Agreement
     pairs = [
         pair
         for move in moves
-        for pair in zip(agreement.sidecars(move.file.path), agreement.sidecars(move.target), strict=True)
+        for pair in zip(agreement.followers(move.file.path), agreement.followers(move.target), strict=True)
     ]
     seen = session.stat_all([old for old, _ in pairs])
     session.rename_all([pair for pair, now in zip(pairs, seen, strict=True) if now is not None])
 
 
 def _move_sidecars_of(session: Session, old: str, new: str, agreement: Agreement) -> None:
-    for before, after in zip(agreement.sidecars(old), agreement.sidecars(new), strict=True):
+    for before, after in zip(agreement.followers(old), agreement.followers(new), strict=True):
         if session.stat(before) is None:
             continue
         try:

@@ -375,8 +375,9 @@ class PullFileOptions(Table):
     )
     endpoint: Line = Field(min_length=1, description="An endpoint of the configuration.")
     path: str = Field(min_length=1, description="A glob below the endpoint's root; date fields tie a file to its slot.")
-    stable_for: SomeDuration = Field(
-        default=timedelta(seconds=30), description="Size and time must be unchanged so long."
+    stable_for: Duration = Field(
+        default=timedelta(seconds=30),
+        description="Size and time must be unchanged so long; 0s where the partner gives a file its name when it is whole.",
     )
     done_file: str | None = Field(
         default=None, min_length=1, description="Template of the file that says that it is complete."

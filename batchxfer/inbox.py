@@ -79,6 +79,16 @@ class Arrival:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
+    def digest(self, algorithm: str) -> str:
+        """Of the finished file, by any algorithm that hashlib has."""
+        if algorithm == self._digest.name:
+            return self.sha256
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+        with storage_errors(self.target):
+            for piece in chunks(self._part):
+                digest.update(piece)
+        return digest.hexdigest()
+
     @property
     def _descriptor(self) -> int:
         if self._file is None:

@@ -64,7 +64,7 @@ class Looker:
         present = pull.ready(session, this.agreement, wanted) if this.agreement.has_sidecars else wanted
         if len(present) < len(wanted):
             notes.append(f"{len(wanted) - len(present)} without their done or checksum file")
-        if not present or this.agreement.done_file is not None:
+        if not present or this.agreement.done_file is not None or not this.definition.file.stable_for:
             return present
         began, stable_for = self._clock.now(), this.definition.file.stable_for
         session.end_attempt()

@@ -455,6 +455,10 @@ class Evidence:
     server_key: str | None = None
 
 
+LEFT_FOR_LATER = "left for later: "
+"""Stands in a pull's evidence before what was there and could not be taken yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """One artifact at one endpoint path, with its own state and retries. `path` is below the endpoint's root."""

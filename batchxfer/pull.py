@@ -5,13 +5,12 @@ Each function is one thing done over one Session; what was done before, and what
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from batchxfer import globs, paths
+from batchxfer import checksums, globs, paths
 from batchxfer.errors import (
     AttemptError,
     DeadlineError,
@@ -19,13 +18,13 @@ from batchxfer.errors import (
     NetworkError,
     ServerError,
     UnreadableFile,
+    printable,
 )
 from batchxfer.inbox import Arrival
 from batchxfer.model import FetchedFile, SeenFile
 from batchxfer.ports import Entry, FileStat, Progress, Reading, Session
 
-LONGEST_CHECKSUM_FILE = 64 << 10
-_CHECKSUM = re.compile(r"\A\\?([0-9A-Fa-f]{64})(?:[ \t]+[ *]?(?P<name>[^\r\n]+))?[\r\n]*\Z")
+LONGEST_CHECKSUM_FILE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +41,13 @@ class Agreement:
         return self.done_file is not None or self.checksum_file is not None
 
     def sidecars(self, path: str) -> list[str]:
-        """The sidecars of a file, in the order in which they are taken away: the done file first."""
+        """The sidecars of a file."""
         return [render(path) for render in (self.done_file, self.checksum_file) if render is not None]
+
+    def followers(self, path: str) -> list[str]:
+        """Those that go where the file goes, the done file first: not a checksum file that is there for others too."""
+        shared = self.checksum_file is not None and self.checksum_file(path) == self.checksum_file(f"{path}.another")
+        return self.sidecars(path)[:-1] if shared else self.sidecars(path)
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -207,7 +211,7 @@ def fetch(
         check_unchanged(where, file, reading.look_again())
         reading.close()
         arrival.finish()
-        _check_sidecar(session, where, file.path, agreement, arrival.sha256, sidecar)
+        _check_sidecar(session, where, file.path, agreement, arrival, sidecar)
     except (Changed, UnreadableFile):
         arrival.discard()
         raise
@@ -262,16 +266,20 @@ def _receive(reading: Reading, where: str, file: FetchedFile, arrival: Arrival, 
 
 
 def _check_sidecar(
-    session: Session, where: str, path: str, agreement: Agreement, sha256: str, begun: Reading | None
+    session: Session, where: str, path: str, agreement: Agreement, arrival: Arrival, begun: Reading | None
 ) -> None:
     if agreement.checksum_file is None:
         return
     sidecar = agreement.checksum_file(path)
     pieces = session.read(sidecar) if begun is None else begun.pieces()
-    said = _checksum(where, sidecar, _read_small(pieces, where, sidecar))
-    if said != sha256:
+    said = _checksum(where, path, sidecar, _read_small(pieces, where, sidecar))
+    here = arrival.digest(said.algorithm)
+    if said.digest != here:
+        name = paths.split(path)[1]
+        other = f", of {printable(said.name)!r}" if said.name not in (None, name) else ""
         raise ServerError(
-            f"{where}: {path} does not agree with {sidecar}: its sha256 is {sha256}, and {said} is written there",
+            f"{where}: {path} does not agree with {sidecar}: its {said.algorithm} is {here}, and {said.digest} is written "
+            f"there{other}",
             hint="it is fetched anew; if that goes on, ask the partner which of the two is wrong",
         )
 
@@ -283,19 +291,25 @@ def _read_small(pieces: Iterator[bytes], where: str, path: str) -> bytes:
         if len(content) > LONGEST_CHECKSUM_FILE:
             raise UnreadableFile(
                 f"{where}: the checksum file {path} is longer than {LONGEST_CHECKSUM_FILE:,} bytes",
-                hint="it has one line by agreement: the sha256 as 64 hex digits",
+                hint="is it the file that was agreed? It has a line for each file: the sha256 in hex, and the name",
             )
     return content
 
 
-def _checksum(where: str, path: str, content: bytes) -> str:
-    match = _CHECKSUM.match(content.decode("utf-8", "replace"))
-    if match is None:
-        raise UnreadableFile(
-            f"{where}: {path} holds no sha256: {content[:80]!r}",
-            hint="by agreement it has one line: 64 hex digits, and the file's name",
-        )
-    return match[1].lower()
+def _checksum(where: str, path: str, sidecar: str, content: bytes) -> checksums.Checksum:
+    found = checksums.read(content)
+    if (said := checksums.of(found, paths.split(path)[1])) is not None:
+        return said
+    if found:
+        raise ServerError(f"{where}: {sidecar} has no line for {path}", hint="it may come: the file is fetched anew")
+    shown = repr(printable(content[:80].decode("utf-8", "replace")))
+    if checksums.is_begun(content):
+        how = f"not whole: {shown}" if content.strip() else "empty"
+        raise ServerError(f"{where}: {sidecar} is {how}", hint="it may be written just now: the file is fetched anew")
+    raise UnreadableFile(
+        f"{where}: {sidecar} holds no checksum: {shown}",
+        hint="ask the partner for one as sha256sum writes it: 64 hex digits, and the file's name",
+    )
 
 
 def by_age(file: SeenFile) -> tuple[bool, datetime | None, str]:

@@ -6,6 +6,7 @@ crash goes on where the last one was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -18,7 +19,17 @@ from batchxfer.errors import AttemptError, GuardTripped, LoadError, UnreadableFi
 from batchxfer.fetching import Fetcher
 from batchxfer.intake import Intake, PullAdapters, is_one_load
 from batchxfer.looking import Looker
-from batchxfer.model import Claim, Delivery, DeliveryStatus, Evidence, FetchStatus, Outcome, Run
+from batchxfer.model import (
+    LEFT_FOR_LATER,
+    Claim,
+    Delivery,
+    DeliveryStatus,
+    Evidence,
+    FetchedFile,
+    FetchStatus,
+    Outcome,
+    Run,
+)
 from batchxfer.ports import Clock, Ledger
 from batchxfer.pull_attempt import ACCEPTED, TAKEN, Attempt, Pull
 from batchxfer.settling import Settling
@@ -60,16 +71,17 @@ class Puller:
         """One attempt. A look that finds nothing yet is none: only failures, and what was fetched, are recorded as attempts."""
         attempt = Attempt(self._ledger, claim, delivery)
         waits: str | None = None
+        notes: list[str] = []
         try:
             this = self._prepare(claim, run, job, delivery)
             with shortages(f"{this.where}: cannot fetch"):
-                run = self._bring(this, run, attempt, paused=paused)
+                run = self._bring(this, run, attempt, notes, paused=paused)
         except _Waiting as waiting:
             waits = str(waiting)
         except AttemptError as error:
             return self._settling.failed(claim, self._again(run), job, delivery, attempt.begun(), error)
         # Beyond the `try`: where nobody knows whether the end was recorded, nothing else is said of this attempt.
-        return self._deliver(this, run, attempt) if waits is None else self._wait(this, run, waits, attempt)
+        return self._deliver(this, run, attempt, notes) if waits is None else self._wait(this, run, waits, attempt)
 
     def _again(self, run: Run) -> Run:
         return self._ledger.find_run(run.id)
@@ -88,9 +100,8 @@ class Puller:
             where=f"endpoint {delivery.endpoint!r}",
         )
 
-    def _bring(self, this: Pull, run: Run, attempt: Attempt, *, paused: bool) -> Run:
+    def _bring(self, this: Pull, run: Run, attempt: Attempt, notes: list[str], *, paused: bool) -> Run:
         """Look, fetch, load, and what becomes of the files then; the run as it is afterwards."""
-        notes: list[str] = []
         run, failure = self._visit(this, run, attempt, notes, paused=paused)
         if failure is None or not is_one_load(this):
             run, load_failure = self._intake.load_all(this, run, attempt)
@@ -100,7 +111,9 @@ class Puller:
         if failure is not None:
             raise failure
         if this.definition.file.expect != "any" and not _accepted(run):
-            raise _Waiting("; ".join([f"no file matches {this.delivery.path} yet", *notes]))
+            refused = [file for file in run.files if file.status is FetchStatus.REFUSED]
+            why = [_told(refused)] if refused else [f"no file matches {this.delivery.path} yet"]
+            raise _Waiting("; ".join([*why, *notes]))
         return run
 
     def _visit(
@@ -135,15 +148,16 @@ class Puller:
         attempt.end(Outcome.TRANSIENT)
         return self._ledger.settle(this.claim, this.delivery.id, DeliveryStatus.PENDING, reason=reason, retry_at=later)
 
-    def _deliver(self, this: Pull, run: Run, attempt: Attempt) -> Run:
+    def _deliver(self, this: Pull, run: Run, attempt: Attempt, notes: list[str]) -> Run:
         files = [file for file in run.files if file.status in ACCEPTED]
         rows = sum(file.rows or 0 for file in files)
         refused = [file for file in run.files if file.status is FetchStatus.REFUSED]
         words = [f"{len(files)} fetched"]
-        words += [f"{rows:,} {'row' if rows == 1 else 'rows'} loaded"] if this.definition.load else []
+        words += [f"{rows:,} {'row' if rows == 1 else 'rows'} loaded"] if this.definition.load and files else []
         bad = sum(file.bad_rows or 0 for file in files)
         words += [f"{bad:,} bad {'record' if bad == 1 else 'records'} put aside"] if bad else []
-        words += [f"{len(refused)} refused, such as {refused[0].path}: {refused[0].reason}"] if refused else []
+        words += [_told(refused)] if refused else []
+        words += [f"{LEFT_FOR_LATER}{', '.join(notes)}"] if notes else []
         evidence = Evidence(how="fetched", detail=", ".join(words), server_key=attempt.server_key)
         return self._ledger.settle(
             this.claim,
@@ -166,6 +180,10 @@ def _needs_session(run: Run) -> bool:
     return not any(file.status in TAKEN for file in run.files) or any(
         file.status is FetchStatus.SEEN for file in run.files
     )
+
+
+def _told(refused: Sequence[FetchedFile]) -> str:
+    return f"{len(refused)} refused, such as {refused[0].path}: {refused[0].reason}"
 
 
 def _accepted(run: Run) -> bool:

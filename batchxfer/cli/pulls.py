@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from batchxfer.cli.output import Output
 from batchxfer.cli.times import Zones, show_time
 from batchxfer.cli.words import counted, size
-from batchxfer.model import FetchedFile, FetchStatus, Run, RunStatus
+from batchxfer.model import LEFT_FOR_LATER, Delivery, FetchedFile, FetchStatus, Run, RunStatus
 
 TAKEN = frozenset({FetchStatus.FETCHED, FetchStatus.LOADED, FetchStatus.DONE})
 MOST_SHOWN = 50
@@ -39,8 +39,9 @@ def headline(run: Run) -> list[str]:
     """How a pull stands, in a few words."""
     files, look = taken(run), run.deliveries[0] if run.deliveries else None
     where = f"{look.endpoint}: {look.path}" if look else "not begun"
+    left = _left(look)
     if run.status is RunStatus.DELIVERED and not files:
-        return [f"nothing to fetch from {where}"]
+        return [f"nothing to fetch from {where}", *_others(run), *left]
     parts = [f"fetched {counted(len(files), 'file')} from {where}"] if files else [f"looked at {where}"]
     if run.status is not RunStatus.DELIVERED:
         parts.insert(0, run.status.value)
@@ -50,7 +51,14 @@ def headline(run: Run) -> list[str]:
         parts.append(f"{counted(rows, 'row')} loaded")
     if bad := sum(file.bad_rows or 0 for file in run.files):
         parts.append(f"{counted(bad, 'bad record')} put aside")
-    return [*parts, *_others(run)]
+    return [*parts, *_others(run), *left]
+
+
+def _left(look: Delivery | None) -> list[str]:
+    """What was there, and not to be taken yet."""
+    detail = look.evidence.detail if look is not None and look.evidence is not None else None
+    _, known, left = (detail or "").rpartition(LEFT_FOR_LATER)
+    return [known + left] if known else []
 
 
 def _others(run: Run) -> Iterator[str]:

@@ -174,7 +174,9 @@ def test_a_checksum_that_disagrees_keeps_the_file_out_until_it_agrees(desk: Desk
     assert desk.fetched() == {"a.csv": "right\n"}
 
 
-@pytest.mark.parametrize("line", ["", "no digest here", "0" * 63, "x" * 70_000])
+@pytest.mark.parametrize(
+    "line", ["no digest here", "0" * 63 + "  a.csv", "SHA3-256 (a.csv) = " + "0" * 64, "x" * (2 << 20)]
+)
 def test_a_checksum_file_that_holds_none_is_told(desk: Desk, line: str) -> None:
     desk.pulls('checksum_file = "{path}.sha256"')
     desk.put("box/a.csv")
@@ -183,6 +185,46 @@ def test_a_checksum_file_that_holds_none_is_told(desk: Desk, line: str) -> None:
     assert run["status"] == "failed"
     assert "a.csv.sha256" in run["reason"]
     assert desk.fetched() == {}
+
+
+@pytest.mark.parametrize("line", ["", "0" * 63, f"{'0' * 64}  b.csv\n{'0' * 64}  c.csv\n"])
+def test_a_checksum_file_that_is_not_whole_yet_is_waited_for(desk: Desk, line: str) -> None:
+    desk.pulls('checksum_file = "{dir}/sums"\nthen = "delete"')
+    desk.put("box/a.csv", "right\n")
+    desk.put("box/sums", line)
+    run = desk.pull(code=3)
+    assert (run["status"], desk.fetched()) == ("retrying", {})
+    desk.put("box/sums", line.splitlines()[0] + "\n" if "b.csv" in line else "")
+    with (desk.folder / "out/box/sums").open("a") as sums:
+        sums.write(f"{hashlib.sha256(b'right' + bytes([10])).hexdigest()} *a.csv\n")
+    assert desk("retry", run["run"]).code == 0
+    assert desk.fetched() == {"a.csv": "right\n"}
+    # It is for others too.
+    assert desk.left() == ["box/sums"]
+
+
+def test_a_look_that_leaves_files_for_later_says_so(desk: Desk) -> None:
+    desk.pulls('done_file = "{path}.done"\nmax_bytes = 5')
+    desk.put("box/a.csv")
+    desk.put("box/b.csv", "too long\n")
+    said = desk("run", "rates")
+    assert said.code == 0
+    assert "nothing to fetch from out: box/*.csv · 1 refused · left for later: 1 without" in said.out
+
+
+def test_what_is_owed_and_refused_is_not_said_to_be_missing(desk: Desk) -> None:
+    desk.pulls('expect = "once"\nmax_bytes = 5')
+    desk.put("box/b.csv", "too long\n")
+    run = desk.pull(code=3)
+    assert run["reason"] == "1 refused, such as box/b.csv: 9 bytes are more than max_bytes = 5"
+
+
+def test_a_partner_who_renames_whole_files_is_not_waited_for(desk: Desk) -> None:
+    desk.pulls('stable_for = "0s"')
+    desk.put("box/a.csv")
+    before = desk.clock.skipped
+    desk.pull()
+    assert (desk.fetched(), desk.clock.skipped) == ({"a.csv": "1\n"}, before)
 
 
 def test_what_is_owed_is_waited_for_then_missing_and_taken_when_it_comes_after_all(desk: Desk) -> None:

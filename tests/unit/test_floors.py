@@ -47,7 +47,10 @@ FLOORS = (
     Floor(name="contracts", modules="fields definitions facts ports", together=True, reason="what the parts agree on"),
     Floor(
         name="writing",
-        modules="values instants conversions plain reading totals charset templates shapes paths globs sql compression",
+        modules="""
+            values instants conversions plain reading totals charset templates shapes paths globs sql compression
+            checksums
+        """,
         together=True,
         reason="how values, names and bytes are written: the same for every adapter",
     ),
