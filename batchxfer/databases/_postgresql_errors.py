@@ -110,6 +110,7 @@ def not_loaded(name: str, exc: psycopg.Error, *, user: str = "…") -> Batchxfer
 _LOAD_HINTS = {
     "57014": "raise statement_timeout, or load less at once",
     "23505": TWICE,
+    "42809": "name the table behind it; COPY goes into a view only through an INSTEAD OF INSERT trigger",
     "22021": "PostgreSQL's text cannot hold it: ask the partner for a file without it",
     "25006": "this server only reads: give the url of the one that is written to",
 }

@@ -79,7 +79,7 @@ def _oid(connection: Connection, database: str, table: str) -> int:
                 ((oid,),) = _rows(connection, "select to_regclass(%s)::oid", (text,))
             if oid is not None:
                 return int(oid)
-    near = [row[0] for row in _rows(connection, _NEAR) if row[0] != TABLE]
+    near = [f'"{row[0]}"' if "." in row[0] else row[0] for row in _rows(connection, _NEAR) if row[0] != TABLE]
     raise LoadError(
         f"database {database!r}: there is no table {table!r}",
         hint=did_you_mean(table, near, what="its tables are") if near else "it has no tables: make it first",

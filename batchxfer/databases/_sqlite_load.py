@@ -48,6 +48,8 @@ class SqliteLoading(Loading):
         driver = self._driver
         ends = time.monotonic() + self.backend.options.statement_timeout.total_seconds()
         driver.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
+        # SQLite forgets about foreign keys unless each session asks for them.
+        driver.execute("PRAGMA foreign_keys = ON")
         if driver.execute("PRAGMA synchronous").fetchone()[0] < _FULL:
             driver.execute("PRAGMA synchronous = FULL")
 

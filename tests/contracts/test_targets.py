@@ -440,6 +440,21 @@ def test_a_row_that_the_table_refuses_undoes_all_and_is_named(shop: Database) ->
     assert shop.execute("select n from t") == []
 
 
+@pytest.mark.parametrize("when", ["", "deferrable initially deferred"])
+def test_a_row_whose_foreign_key_leads_nowhere_undoes_all(shop: Database, when: str) -> None:
+    if isinstance(shop, Mariadb):
+        when = ""
+    shop.execute(
+        "create table parents (n integer primary key)", "insert into parents values (1)",
+        f"create table t (n integer, parent integer, constraint leads foreign key (parent) references parents (n) {when})",
+    )  # fmt: skip
+    with pytest.raises(LoadError, match=r"(?i)foreign key.*Nothing was loaded"):
+        load_texts(shop, n="5", parent="2")
+    assert shop.execute("select n from t") == []
+    load_texts(shop, n="5", parent="1")
+    assert shop.execute("select n from t") == [(5,)]
+
+
 @SERVERS
 def test_a_table_of_loads_that_may_not_be_made_is_told_with_its_statement(shop: Database) -> None:
     target = poor(shop)
@@ -595,6 +610,22 @@ def test_postgresql_has_types_of_its_own(postgresql_shop: Database, declared: st
     )  # fmt: skip
     load_texts(postgresql_shop, v=text)
     assert postgresql_shop.execute("set time zone 'UTC'", "select v::text from t") == [(shown,)]
+
+
+def test_a_view_that_takes_no_rows_says_what_to_name(postgresql_shop: Database) -> None:
+    postgresql_shop.execute("create table b (v integer)", "create view t as select * from b")
+    with pytest.raises(LoadError, match='cannot copy to view "t"') as caught:
+        load_texts(postgresql_shop, v="1")
+    assert "name the table behind it" in str(caught.value.hint)
+
+
+def test_a_table_with_a_dot_in_its_name_is_shown_as_it_must_be_written(postgresql_shop: Database) -> None:
+    postgresql_shop.execute('create table "a.b" (v integer)')
+    with postgresql_shop.target().begin() as loading:
+        with pytest.raises(LoadError) as caught:
+            loading.columns("a.b")
+        assert "'\"a.b\"'" in str(caught.value.hint)
+        assert [column.name for column in loading.columns('"a.b"')] == ["v"]
 
 
 def wrong(shop: Database, declared: str, text: str) -> str:
