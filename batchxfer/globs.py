@@ -51,6 +51,12 @@ def matches(segment: str, name: str) -> bool:
     return _compiled(segment).match(name) is not None
 
 
+def example(segment: str) -> str:
+    """A name that the glob's segment means."""
+    sets = re.sub(r"\[(!?)(.)[^\]]*\]", lambda found: "0" if found[1] else found[2], segment)
+    return re.sub(r"[*?]", "x", sets)
+
+
 @lru_cache(maxsize=256)
 def _compiled(segment: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(segment), re.DOTALL)

@@ -114,6 +114,11 @@ def _sample(job: str, revision: int) -> dict[str, object]:
     }
 
 
+def sample_values(job: str) -> dict[str, object]:
+    """Values of some slot of `job`."""
+    return _sample(job, 1)
+
+
 def parse_path(text: str, job: str = "job") -> Template:
     """Read a path template of `job`; every path that it can give is right. Raises TemplateError with every problem."""
     template = parse(text, PATH_FIELDS)

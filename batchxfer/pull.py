@@ -230,8 +230,13 @@ def check_unchanged(where: str, file: FetchedFile, seen: FileStat | None) -> Non
             f"{where}: {file.path} is gone; it was there when the folder was listed", hint="it is looked for again"
         )
     if seen.kind != "file" or (seen.size, seen.modified) != (file.size, file.modified):
+        now = f"it had {file.size:,} bytes, now {seen.size:,}"
+        if seen.kind != "file":
+            now = f"it is a {seen.kind} now"
+        elif seen.size == file.size:
+            now = "it was written again"
         raise Changed(
-            f"{where}: {file.path} has changed since it was listed: it had {file.size:,} bytes, now {seen.size:,}",
+            f"{where}: {file.path} has changed since it was listed: {now}",
             hint="it is fetched when it stays as it is for stable_for",
         )
 

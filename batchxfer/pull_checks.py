@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from batchxfer import paths
+from batchxfer import globs, paths
 from batchxfer.definitions import LoadOptions, PullFileOptions, PullJob
 from batchxfer.job_checks import Surroundings, check_guard, check_retry, check_schedule, read_template
 from batchxfer.suggestions import did_you_mean
@@ -30,7 +30,7 @@ def check_pull(job: PullJob, known: Surroundings, findings: Findings) -> None:
     if job.file is not None:
         _check_endpoint(job.file, known, findings)
         _check_names(job, findings)
-        _check_then(job.file, findings)
+        _check_then(job, job.file, findings)
     if job.load is not None:
         _check_load(job, job.load, known, findings)
     elif job.guard is not None and (job.guard.min_rows is not None or job.guard.max_rows is not None):
@@ -82,11 +82,30 @@ def _check_names(job: PullJob, findings: Findings) -> None:
         read_template(partial(paths.parse_taken, file.move_to, job.name), "file.move_to", findings)
 
 
-def _check_then(file: PullFileOptions, findings: Findings) -> None:
+def _comes_back(job: PullJob, path: str, move_to: str) -> bool:
+    """Whether a file that was moved is one that is looked for. False where a template is wrong, which is told elsewhere."""
+    values = paths.sample_values(job.name)
+    try:
+        glob = globs.render(paths.parse_glob(path, job.name), values)
+        name = globs.example(paths.split(glob)[1])
+        target = paths.render_taken(paths.parse_taken(move_to, job.name), values, name)
+    except (TemplateError, paths.PathError):
+        return False
+    pairs = zip(glob.split("/"), target.split("/"), strict=False)
+    return glob.count("/") == target.count("/") and all(globs.matches(segment, name) for segment, name in pairs)
+
+
+def _check_then(job: PullJob, file: PullFileOptions, findings: Findings) -> None:
     if file.then == "move" and file.move_to is None and "move_to" not in file.model_fields_set:
         findings.add("file.move_to", 'is needed with then = "move"', 'write move_to = "archive/{name}"')
     if file.then != "move" and file.move_to is not None:
         findings.add("file.move_to", 'is for then = "move"', 'write then = "move", or take it out')
+    if file.then == "move" and file.path and file.move_to and _comes_back(job, file.path, file.move_to):
+        findings.add(
+            "file.move_to",
+            "what is moved there matches path again: each slot would take it as a new file",
+            "move it to a folder of its own",
+        )
     if file.done_file is not None and "stable_for" in file.model_fields_set:
         findings.add("file.stable_for", "is not asked for where there is a done_file", "take one of them out")
 

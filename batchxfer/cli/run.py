@@ -242,8 +242,11 @@ def _tell(words: Context, before: Run | None, after: Run, zones: Zones) -> None:
         return
     tell_run(after, zones, words.output)
     if before is not None and before.status is after.status and after.status in SETTLED:
+        again = "load" if after.is_pull else "query"
+        hint = f"; to {again} again: batchxfer rerun {after.id}"
+        can_load = any(file.rows is not None for file in after.files)
         words.output.say(
-            f"it was {after.status} before, so nothing was done; to query again: batchxfer rerun {after.id}"
+            f"it was {after.status} before, so nothing was done{hint if can_load or not after.is_pull else ''}"
         )
 
 

@@ -70,6 +70,10 @@ def test_without_a_date_in_the_glob_only_the_latest_slot_looks(desk: Desk) -> No
         (FILE + 'then = "move"', 'file.move_to: is needed with then = "move"'),
         (FILE + 'move_to = "done/{name}"', 'file.move_to: is for then = "move"'),
         (FILE + 'then = "move"\nmove_to = "done/all.csv"', "file.move_to: no {name}"),
+        (
+            FILE + 'then = "move"\nmove_to = "outbox/{business_date:%Y%m%d}/{stem}.done.csv"',
+            "file.move_to: what is moved there matches path again",
+        ),
         (FILE + 'into = "in/all.csv"', "file.into: no {name}"),
         (FILE + 'done_file = "{path}.done"\nstable_for = "5s"', "file.stable_for: is not asked for"),
         (FILE + "[guard]\nmin_rows = 1", "guard: counts the rows that are loaded"),
