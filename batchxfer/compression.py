@@ -135,22 +135,52 @@ class _Limits:
         return piece
 
 
+_FOLLOWED = "something else follows it"
+_BEGINNINGS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_ZIP = b"PK\x03\x04"
+
+
+def hint_from(beginning: bytes) -> str | None:
+    """What to write where bytes that were taken for text begin as a compressed file does."""
+    for mark, kind in _BEGINNINGS.items():
+        if beginning.startswith(mark):
+            return f'it begins as {kind} does: write compress = "{kind}" in [file]'
+    if beginning.startswith(_ZIP):
+        return "it begins as a ZIP archive does: ask the partner for the file itself, or for gzip"
+    return None
+
+
+def not_compressed(kind: str) -> UnreadableFile:
+    return UnreadableFile(
+        f"it does not begin as {kind} does",
+        hint='where the partner does not compress, write compress = "none" in [file]',
+    )
+
+
 def _damaged(kind: str, why: object) -> UnreadableFile:
     return UnreadableFile(f"it is not whole {kind}: {why}", hint="ask the partner to send it again")
 
 
 def _gunzip(chunks: Iterable[bytes], limits: _Limits) -> Iterator[bytes]:
-    """One member after another, as gunzip does."""
-    inflate, begun, ended = zlib.decompressobj(zlib.MAX_WBITS | 16), False, False
+    """One member after another, and then zeros of padding, as gunzip does."""
+    inflate, begun, ended, padded = zlib.decompressobj(zlib.MAX_WBITS | 16), False, False, False
     for chunk in chunks:
         limits.read += len(chunk)
         while chunk:
+            if ended and (padded or chunk[0] == 0):
+                if chunk.strip(b"\0"):
+                    raise _damaged("gzip", _FOLLOWED)
+                padded, chunk = True, b""
+                continue
             if ended:
                 inflate, ended = zlib.decompressobj(zlib.MAX_WBITS | 16), False
             try:
                 piece = inflate.decompress(chunk, PIECE)
             except zlib.error as error:
-                raise _damaged("gzip", error) from None
+                why = str(error).rpartition(": ")[2]
+                if why == "incorrect header check":
+                    raise _damaged("gzip", _FOLLOWED) if begun else not_compressed("gzip") from None
+                raise _damaged("gzip", why) from None
             begun = True
             if piece:
                 yield limits.check(piece)
@@ -169,7 +199,9 @@ def _unzstd(chunks: Iterable[bytes], limits: _Limits) -> Iterator[bytes]:
             while piece := stream.read(PIECE):
                 yield limits.check(piece)
     except OSError as error:
-        raise _damaged("zstd", error) from None
+        if "Unknown frame" in str(error):
+            raise _damaged("zstd", _FOLLOWED) if limits.made else not_compressed("zstd") from None
+        raise _damaged("zstd", str(error).rpartition(": ")[2].lower()) from None
     if not limits.read:
         raise _damaged("zstd", "it is empty")
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchxfer.charset import is_utf8
-from batchxfer.compression import MOST_BYTES, MOST_RATIO, decompressed
+from batchxfer.compression import MOST_BYTES, MOST_RATIO, decompressed, hint_from
 from batchxfer.controls import control, without_controls
 from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.errors import UnreadableFile, UnwritableValue
@@ -329,8 +329,10 @@ def _not_text(error: UnicodeError, encoding: str, size: int, line: int) -> Unrea
     if not isinstance(error, UnicodeDecodeError):
         return UnreadableFile(f"it is not {encoding} text: {error}", hint=hint)
     before, wrong = error.object[: error.start], error.object[error.start : error.end]
-    if size == len(error.object) and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        hint = 'it begins as UTF-16 does: write encoding = "utf-16" in the format'
+    if size == len(error.object):
+        hint = hint_from(error.object) or hint
+        if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            hint = 'it begins as UTF-16 does: write encoding = "utf-16" in the format'
     line += before.decode(encoding, "ignore").count("\n")
     at = size - len(error.object) + error.start + 1
     return UnreadableFile(

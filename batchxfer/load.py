@@ -279,7 +279,10 @@ class _BadRecords:
         limit = "" if self._most == 0 else f"more than max_bad_records = {self._most} bad records, "
         raise UnreadableFile(
             f"{limit}{told}{more}. Nothing was loaded",
-            hint="have the file mended, or mend the format; on_bad_record = 'quarantine' leaves bad records out",
+            hint="have the file mended, or mend the format; "
+            + (
+                "on_bad_record = 'quarantine' leaves bad records out" if self._most == 0 else "or raise max_bad_records"
+            ),
         )
 
     def _write(self, record: BadRecord) -> None:

@@ -628,6 +628,33 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
         list(read)
 
 
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+def test_padding_behind_gzip_is_nothing(piece: int) -> None:
+    data = gzip.compress(b"a\n") + gzip.compress(b"b\n") + b"\0" * 600
+    assert len(list(reading({"kind": "lines"}, {"a": "text"}, data, piece=piece, compress="gzip"))) == 1
+    for behind in (b"x", gzip.compress(b"c\n")):
+        with pytest.raises(UnreadableFile, match="it is not whole gzip: something else follows it"):
+            list(reading({"kind": "lines"}, {"a": "text"}, data + behind, piece=piece, compress="gzip"))
+
+
+@pytest.mark.parametrize(
+    ("data", "compress", "why", "hint"),
+    [
+        (b"a\n", "gzip", "it does not begin as gzip does", 'write compress = "none"'),
+        (b"a\n" * 99, "zstd", "it does not begin as zstd does", 'write compress = "none"'),
+        (gzip.compress(b"a\n"), "none", "it is not utf-8 text", 'write compress = "gzip"'),
+        (pa.compress(b"a\n", codec="zstd", asbytes=True), "none", "it is not utf-8 text", 'write compress = "zstd"'),
+        (b"PK\x03\x04\x14\0\x08\x08\x08\0\xff", "none", "it is not utf-8 text", "ZIP archive"),
+        (gzip.compress(b"a\n")[:-4] + b"\0" * 4, "gzip", "it is not whole gzip: incorrect length check", "again"),
+        (pa.compress(b"a\n" * 99, codec="zstd", asbytes=True)[:-3], "zstd", "it is not whole zstd: truncated", "again"),
+    ],
+)
+def test_how_a_file_is_packed_is_told(data: bytes, compress: str, why: str, hint: str) -> None:
+    with pytest.raises(UnreadableFile, match=why) as caught:
+        list(reading({"kind": "lines"}, {"a": "text"}, data, piece=1000, compress=compress))
+    assert hint in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 @pytest.mark.parametrize("broken", ["cut", "changed", "empty", "not packed"])
 def test_what_is_not_whole_is_refused(kind: str, broken: str) -> None:
