@@ -346,8 +346,20 @@ def compact_json(text: str) -> str:
     try:
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON: {error}") from None
+        raise ValueError(f"it is not JSON: {json_fault(error)}") from None
     return _JSON_SPACE.sub(r"\1", text)
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """Why a text is no JSON; a line is one line of a file, so that only its character is told."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    if not error.doc.strip():
+        return "it is blank"
+    what = {"Expecting value": "no value", "Extra data": "something else"}.get(error.msg, error.msg.removesuffix(" at"))
+    return f"{what[:1].lower()}{what[1:]} at character {error.pos + 1}"
 
 
 def _refuse_constant(name: str) -> None:

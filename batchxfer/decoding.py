@@ -147,10 +147,9 @@ class Reading:
             return
         batch = pa.RecordBatch.from_arrays(arrays, names=[each.target.name for each in filled])
         if wrong:
-            texts = fields.batch
             for index, (column, why) in sorted(wrong.items()):
-                record = ", ".join(str(value) for value in texts.slice(index, 1).to_pylist()[0].values())
                 line = fields.lines[index].as_py() + self._offset
+                record = _shown(fields.batch.slice(index, 1).to_pylist()[0], self._options)
                 yield BadRecord(line=line, column=column, reason=why, text=record[:MOST_SHOWN])
             keep = pa.array([index not in wrong for index in range(batch.num_rows)])
             batch, self._lines = batch.filter(keep), fields.lines.filter(keep)
@@ -301,6 +300,22 @@ def _is_left_out(column: pa.Array, target: TargetColumn) -> bool:
     return target.optional and not target.nullable and column.null_count == len(column)
 
 
+def _shown(record: Mapping[str, str | None], options: Any) -> str:
+    """A record as a file of the format may have it, or its pairs of name and value."""
+    delimiter, null = getattr(options, "delimiter", None), getattr(options, "null", "")
+    if delimiter is None:
+        return ", ".join(f"{name}={value}" for name, value in record.items() if value is not None)
+    quote = options.quote_char
+
+    def written(value: str | None) -> str:
+        if value is None or options.quote == "none":
+            return null if value is None else value
+        plain = value not in ("", null) and not any(each in value for each in (delimiter, quote, "\r", "\n"))
+        return value if plain else f"{quote}{value.replace(quote, 2 * quote)}{quote}"
+
+    return str(delimiter.join(map(written, record.values())))
+
+
 # --- charset -------------------------------------------------------------------------------------
 
 
@@ -318,7 +333,13 @@ def _utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         if text and not begun:
             begun, text = True, text.removeprefix("\ufeff")
         if text:
-            data = text.encode("utf-8", "surrogatepass")
+            try:
+                data = text.encode()
+            except UnicodeEncodeError:  # UTF-7 can have it
+                raise UnreadableFile(
+                    f"it is not {encoding} text: half a surrogate pair stands in it",
+                    hint="ask the partner to send it again",
+                ) from None
             lines += data.count(b"\n")
             yield data
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from batchxfer.codec._records import Collector, Feed, lines_of
+from batchxfer.conversions import json_fault
 from batchxfer.definitions import FormatOptions
 from batchxfer.model import Column, TypeName
 from batchxfer.ports import BadRecord, Fields
@@ -43,7 +44,7 @@ class Decoder:
             try:
                 collector.add(self._read(line), number)
             except (ValueError, RecursionError) as error:
-                why = str(error) if type(error) is ValueError else f"it is not JSON: {error}"
+                why = f"it is not JSON: {json_fault(error)}" if type(error) is not ValueError else str(error)
                 bad = BadRecord(line=number, column=None, reason=why, text=line[:MOST_SHOWN])
                 collector.bad(bad, blank=not line.strip())
             if collector.full:
@@ -108,7 +109,7 @@ def _compact(value: Any) -> str:
         _refuse_lone_surrogates(value)
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, _Pairs):
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_compact(each)}" for key, each in value) + "}"
+        return "{" + ",".join(f"{_compact(key)}:{_compact(each)}" for key, each in value) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_compact(each) for each in value) + "]"
     return {None: "null", True: "true", False: "false"}[value]

@@ -584,12 +584,40 @@ def test_json_lines_that_others_write(text: str) -> None:
         ('{"a":1}{"a":2}\n', "it is not JSON"),
         ('{"a":"\\ud800"}\n', "half a surrogate pair"),
         ('{"z":1}\n', "the key 'z' is none of the table's columns"),
-        ("[" * 100_000 + "\n", "it is not JSON"),
-        ('\n{"a":1}\n', "it is not JSON"),
+        ("[" * 100_000 + "\n", "it is not JSON: it is nested too deeply"),
+        ('\n{"a":1}\n', "it is not JSON: it is blank"),
+        ('{"a":"b\n', "it is not JSON: unterminated string starting at character 6"),
+        ('{"a":1} x\n', "it is not JSON: something else at character 9"),
     ],
 )
 def test_bad_json_is_a_bad_record(text: str, why: str) -> None:
     assert why in str(rows({"kind": "json-lines"}, {"a": "text"}, text)[0])
+
+
+@pytest.mark.parametrize("document", ['{"\\ud83d":1}', '{"a":{"\\udc00":"b"}}', '["\\ud83d"]'])
+def test_half_a_surrogate_pair_anywhere_in_a_document_is_a_bad_record(document: str) -> None:
+    found = rows({"kind": "json-lines"}, {"a": "json", "n": "integer"}, f'{{"a":{document},"n":1}}\n{{"n":2}}\n')
+    assert found == [(1, None, "it has half a surrogate pair in it"), (None, 2)]
+
+
+def test_half_a_surrogate_pair_in_utf_7_is_no_text() -> None:
+    with pytest.raises(UnreadableFile, match="half a surrogate pair"):
+        list(reading({"kind": "lines", "encoding": "utf-7"}, {"a": "text"}, b"a+2D0-\n"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "shown"),
+    [
+        ({"kind": "delimited", "delimiter": "|", "null": "-"}, 'a|b|n\n-|"c|""d"|x\n', '-|"c|""d"|x'),
+        ({"kind": "delimited"}, 'a,b,n\n,"",x\n', ',"",x'),
+        ({"kind": "delimited", "quote": "none", "delimiter": "\t"}, "a\tb\tn\n'\"'\t,\tx\n", "'\"'\t,\tx"),
+        ({"kind": "json-lines"}, '{"b":"c","n":"x"}\n', "b=c, n=x"),
+    ],
+)
+def test_a_bad_record_is_shown_as_it_may_stand_in_a_file(keys: Any, text: str, shown: str) -> None:
+    _, (bad,) = read_all(keys, {"a": "text", "b": "text", "n": "integer"}, text.encode())
+    assert isinstance(bad, BadRecord)
+    assert bad.text == shown
 
 
 def test_fixed_fields_come_out_of_their_padding() -> None:

@@ -137,7 +137,7 @@ def test_bad_records_go_to_a_file_beside(place: Place) -> None:
     assert place.rows() == [(1, "one"), (3, "three")]
     bad = Path(file["local_path"] + ".bad.jsonl").read_text("utf-8")
     assert sorted((json.loads(line) for line in bad.splitlines()), key=lambda record: record["line"]) == [
-        {"line": 3, "column": "id", "reason": "'x': it is not a number", "text": "x, two\ntwo"},
+        {"line": 3, "column": "id", "reason": "'x': it is not a number", "text": 'x|"two\ntwo"'},
         {"line": 6, "column": None, "reason": "it has 1 value, not 2", "text": "4"},
     ]
     said = place.desk("show", run["run"]).out
