@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchxfer.cli import completion, progress, project
-from batchxfer.cli.changes import Changes, changes
+from batchxfer.cli.changes import changed
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
 from batchxfer.cli.results import exit_code
 from batchxfer.cli.times import Zones
@@ -18,6 +18,7 @@ from batchxfer.model import Run
 
 if TYPE_CHECKING:
     from batchxfer.config import Project
+    from batchxfer.definitions import LoadOptions
     from batchxfer.operations import Rerun
     from batchxfer.wiring import Workplace
 
@@ -55,24 +56,27 @@ def rerun(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Query again: the slot's rows as they are now.
+    """Query again: the slot's rows as they are now; of a pull, load again what was fetched.
 
     Once a byte of the earlier file was published, this is a new revision under a new name; before that it takes its place.
     """
     from batchxfer.cli.parameters import parse_parameters
 
     told: list[Rerun] = []
+    load: list[LoadOptions | None] = []
 
     def again(place: Workplace, found: Run) -> Run:
-        overrides = parse_parameters(param or [], project.known_job(place.project, found.job))
+        job = project.known_job(place.project, found.job)
+        load.append(getattr(job, "load", None))
+        overrides = parse_parameters(param or [], job)
         told.append(place.operations.rerun(found, overrides))
         return told[-1].after
 
-    return _act(context, run, config, as_json, again, told=lambda: changes(told[-1]))
+    return _act(context, run, config, as_json, again, told=lambda: changed(told[-1], load[-1]))
 
 
 def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Send what the job's [guard] held."""
+    """Send, or load, what the job's [guard] held; take the files that a pull held."""
     return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
 
 
@@ -101,7 +105,7 @@ def _act(
     as_json: bool,
     action: Action,
     *,
-    told: Callable[[], Changes] | None = None,
+    told: Callable[[], str] | None = None,
 ) -> int:
     """Do it, and tell how the run stands then; what `told` finds is told beside it."""
     words = context_of(context, config, as_json)
@@ -122,7 +126,7 @@ def _act(
 
         tell_run(after, zones, words.output)
         if told:
-            words.output.say(told().sentence)
+            words.output.say(told())
         if after == before:
             words.output.say(f"it was {after.status} before, and nothing was done")
     return exit_code(after)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchxfer.cli.pulls import rows_of
 from batchxfer.cli.words import counted, size
-from batchxfer.model import Artifact
+from batchxfer.model import Artifact, RunStatus
 
 if TYPE_CHECKING:
+    from batchxfer.definitions import LoadOptions
     from batchxfer.operations import Rerun
 
 
@@ -41,6 +43,18 @@ class Changes:
 
 def changes(rerun: Rerun) -> Changes:
     return Changes(before=rerun.before.artifact, after=rerun.after.artifact)
+
+
+def changed(rerun: Rerun, load: LoadOptions | None) -> str:
+    """What there is to say of a rerun."""
+    if not rerun.after.is_pull:
+        return changes(rerun).sentence
+    before, after = rows_of(rerun.before), rows_of(rerun.after)
+    if after is None or rerun.after.status is not RunStatus.DELIVERED:
+        return "nothing was loaded this time"
+    compared = "" if before is None else ", as before" if before == after else f", and {before:,} before"
+    twice = '; with mode = "append" what was loaded before is there too' if load and load.mode == "append" else ""
+    return f"loaded again: {counted(after, 'row')}{compared}{twice}"
 
 
 def _shown(artifact: Artifact | None) -> str:

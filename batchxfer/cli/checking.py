@@ -13,6 +13,7 @@ import typer
 from batchxfer.cli import project
 from batchxfer.cli.collisions import collisions
 from batchxfer.cli.options import AsJson, ConfigPath, Context, context_of
+from batchxfer.cli.sharing import shared_files
 from batchxfer.cli.words import counted
 from batchxfer.errors import ConfigError, ExitCode, Problem, UserError
 
@@ -70,7 +71,7 @@ def _summary(loaded: Project) -> str:
 
 
 def warnings(loaded: Project) -> Iterator[Problem]:
-    """Weaker promises, and secrets that others may read."""
+    """Weaker promises, files that two jobs want, and secrets that others may read."""
     for name, endpoint in loaded.config.endpoints.items():
         if endpoint.publish == "direct":
             yield Problem(
@@ -80,6 +81,7 @@ def warnings(loaded: Project) -> Iterator[Problem]:
                 hint="use rename where the server can: batchxfer probe " + name,
             )
         yield from _private_key_warnings(loaded, name, endpoint)
+    yield from shared_files(loaded)
     yield from _holiday_warnings(loaded)
     for where, path in _secret_files(loaded):
         if _others_may_read(path):

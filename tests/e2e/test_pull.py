@@ -319,6 +319,24 @@ def test_what_a_person_excluded_is_never_taken(desk: Desk) -> None:
     assert desk("retry", run["run"]).code == 0
 
 
+def test_two_jobs_of_which_one_takes_the_others_files_away_are_told(desk: Desk) -> None:
+    desk.pulls('then = "delete"', path="box/*.csv")
+    assert "warning" not in desk("check").err
+    text = (desk.folder / "jobs/rates.toml").read_text()
+    for name, path, then in (
+        ("other", "box/*.psv", "delete"),
+        ("deep", "box/x/*", "delete"),
+        ("one", "box/a", "leave"),
+    ):
+        desk.job(name, text.replace("box/*.csv", path).replace('"delete"', f'"{then}"'))
+    assert "warning" not in desk("check").err
+    for path in ("box/*", "box/a.csv", "b?x/*.csv"):
+        desk.job("same", text.replace("box/*.csv", path).replace('"delete"', '"leave"'))
+        said = desk("check")
+        assert (said.code, said.err.count("warning")) == (0, 1), said
+        assert "jobs/rates.toml: file.then: delete: job 'same' looks for the same files" in said.err
+
+
 def test_what_does_not_apply_to_a_pull_says_so(desk: Desk) -> None:
     run = desk.pull()
     said = desk("resend", run["run"])
