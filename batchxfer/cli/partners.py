@@ -110,7 +110,7 @@ def hostkey(
 
     Does not log in. Whoever answers sends the keys: compare them with what the partner tells you by another way.
     """
-    from batchxfer.cli.probing import without_retry
+    from batchxfer.cli.words import without_retry
     from batchxfer.wiring import adapter
 
     output = context_of(context, config, as_json).output

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchxfer.cli.documents import error_of
+from batchxfer.cli.words import without_retry
 from batchxfer.errors import AttemptError, BatchxferError, WrongEnvironment
 
 if TYPE_CHECKING:
@@ -43,11 +44,6 @@ def probe_endpoint(loaded: Project, name: str, folder: str) -> dict[str, Any]:
     finally:
         session.close()
     return {**answer, "connected": True, "found": look.found, "advice": look.advice}
-
-
-def without_retry(hint: str | None) -> str | None:
-    """A hint of an attempt, where nothing is tried again."""
-    return hint.removesuffix("; it is tried again") if hint else hint
 
 
 def _check_environment(loaded: Project, name: str) -> None:

@@ -9,7 +9,7 @@ from batchxfer.cli import pulls
 from batchxfer.cli.output import Output
 from batchxfer.cli.table import Cell, Row, draw
 from batchxfer.cli.times import Zones, show_time
-from batchxfer.cli.words import counted, duration, evidence_words, short_ids, size
+from batchxfer.cli.words import counted, duration, evidence_words, short_ids, size, without_retry
 from batchxfer.errors import ErrorInfo
 from batchxfer.model import Attempt, Delivery, DeliveryStatus, Run, RunStatus
 
@@ -98,7 +98,7 @@ def _when_again(run: Run, zones: Zones) -> str | None:
 
 def _with_next_step(run: Run, delivery: Delivery, error: ErrorInfo, zones: Zones) -> ErrorInfo:
     """The error with what happens next, or what to type."""
-    hint = error.hint
+    hint = without_retry(error.hint)
     if delivery.status is DeliveryStatus.RETRYING and delivery.retry_at is not None:
         at = show_time(delivery.retry_at, zones.of_job(run.job), seconds=True)
         coming = f"tried again from {at} on: the same command, or --wait"

@@ -69,3 +69,9 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
     while len({value[:length] for value in distinct}) < len(distinct):
         length += 1
     return {value: value[:length] for value in distinct}
+
+
+def without_retry(hint: str | None) -> str | None:
+    """The hint of an attempt without its promise of another one: there is none, or it is said when."""
+    promise = "it is tried again"
+    return (hint or "").removesuffix(promise).removeprefix(f"{promise}; ").removesuffix("; ") or None

@@ -263,7 +263,8 @@ def test_a_server_that_is_down_is_tried_again_later_and_the_file_is_built_alread
     assert datetime.fromisoformat(said.run["retry_at"]) > datetime.fromisoformat(said.run["attempts"][1]["ended_at"])
     told = project.process("run", "to-bank", "--slot", SLOT)
     assert told.code == 3
-    assert "tried again from" in told.err
+    assert "→ check host, port and firewall; tried again from" in told.err
+    assert told.err.count("tried again") == 1
     assert len(project("run", "to-bank", "--slot", SLOT, "--json").run["attempts"]) == 2, "it was tried before its time"
     assert "secret-of-the-bank" not in said.out + told.out + told.err
 

@@ -1,0 +1,24 @@
+"""What is said, in words that are true where they are said."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchxfer.cli.words import without_retry
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("check the disk; it is tried again", "check the disk"),
+        (
+            "it is tried again; where the file is large, raise the deadline",
+            "where the file is large, raise the deadline",
+        ),
+        ("it is tried again", None),
+        ("ask the partner", "ask the partner"),
+        (None, None),
+    ],
+)
+def test_no_retry_is_promised_where_there_is_none(hint: str | None, said: str | None) -> None:
+    assert without_retry(hint) == said
