@@ -29,6 +29,8 @@ class Looker:
             notes.append(f"the slot {newer} has come since, and takes what is there")
             return run
         found = pull.look(session, this.agreement)
+        if found.absent is not None:
+            notes.append(f"there is no folder {found.absent}")
         known = self._ledger.known_files(run.job, this.delivery.endpoint, [*found.files, *_paths(found.refused)])
         wanted = [file for file in found.files.values() if _is_new(file, known.get(file.path))]
         stable = self.stable(this, session, wanted, notes)

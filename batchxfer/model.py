@@ -455,8 +455,8 @@ class Evidence:
     server_key: str | None = None
 
 
-LEFT_FOR_LATER = "left for later: "
-"""Stands in a pull's evidence before what was there and could not be taken yet."""
+BUT = "but: "
+"""Stands in a pull's evidence before what a person may want to know of a look: what was not there, or not to be taken yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

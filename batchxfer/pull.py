@@ -55,10 +55,12 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a look found: files that may be taken, and those that cannot be, with the reason."""
+    """What a look found: files that may be taken, and those that cannot be, with the reason; and the folder that it was to look
+    into where that is not there."""
 
     files: Mapping[str, SeenFile]
     refused: tuple[SeenFile, ...] = ()
+    absent: str | None = None
 
 
 def look(session: Session, agreement: Agreement) -> Look:
@@ -68,7 +70,12 @@ def look(session: Session, agreement: Agreement) -> Look:
     """
     files: dict[str, SeenFile] = {}
     refused: list[SeenFile] = []
-    for folder, entry in _walk(session, "", agreement.glob.split("/"), refused):
+    start, segments = _start(agreement.glob)
+    try:
+        first = list(session.list(start or "."))
+    except FolderMissing:
+        return Look(files={}, absent=start or ".")
+    for folder, entry in _walk(session, start, segments, refused, first):
         path = paths.join(folder, entry.name)
         seen = SeenFile(path=path, size=entry.stat.size, modified=entry.stat.modified)
         if entry.stat.size > agreement.max_bytes:
@@ -90,13 +97,21 @@ def _possible(agreement: Agreement, path: str) -> Iterator[str]:
                 continue
 
 
-def _walk(session: Session, folder: str, segments: list[str], refused: list[SeenFile]) -> Iterator[tuple[str, Entry]]:
-    """The files below `folder` that the segments mean, with their folders."""
+def _start(glob: str, folder: str = "") -> tuple[str, list[str]]:
+    """The folder that a glob below `folder` surely means, and what is left of the glob."""
+    segments = glob.split("/")
     while len(segments) > 1 and globs.is_plain(segments[0]):
         folder, segments = paths.join(folder, globs.plain(segments[0])), segments[1:]
+    return folder, segments
+
+
+def _walk(
+    session: Session, folder: str, segments: list[str], refused: list[SeenFile], listed: Iterable[Entry]
+) -> Iterator[tuple[str, Entry]]:
+    """The files that the segments mean among what is `listed` of `folder`, and below it, with their folders."""
     wanted = "file" if len(segments) == 1 else "folder"
     folders: list[str] = []
-    for entry in _entries(session, folder):
+    for entry in listed:
         if not globs.matches(segments[0], entry.name) or entry.stat.kind != wanted:
             continue
         if (why := globs.refusal(folder, entry.name)) is not None:
@@ -106,7 +121,8 @@ def _walk(session: Session, folder: str, segments: list[str], refused: list[Seen
         else:
             folders.append(paths.join(folder, entry.name))
     for inner in sorted(folders):
-        yield from _walk(session, inner, segments[1:], refused)
+        start, left = _start("/".join(segments[1:]), inner)
+        yield from _walk(session, start, left, refused, _entries(session, start))
 
 
 def _entries(session: Session, folder: str) -> Iterable[Entry]:

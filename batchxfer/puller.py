@@ -20,7 +20,7 @@ from batchxfer.fetching import Fetcher
 from batchxfer.intake import Intake, PullAdapters, is_one_load
 from batchxfer.looking import Looker
 from batchxfer.model import (
-    LEFT_FOR_LATER,
+    BUT,
     Claim,
     Delivery,
     DeliveryStatus,
@@ -157,7 +157,7 @@ class Puller:
         bad = sum(file.bad_rows or 0 for file in files)
         words += [f"{bad:,} bad {'record' if bad == 1 else 'records'} put aside"] if bad else []
         words += [_told(refused)] if refused else []
-        words += [f"{LEFT_FOR_LATER}{', '.join(notes)}"] if notes else []
+        words += [f"{BUT}{', '.join(notes)}"] if notes else []
         evidence = Evidence(how="fetched", detail=", ".join(words), server_key=attempt.server_key)
         return self._ledger.settle(
             this.claim,

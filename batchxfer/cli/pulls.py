@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from batchxfer.cli.output import Output
 from batchxfer.cli.times import Zones, show_time
 from batchxfer.cli.words import counted, size
-from batchxfer.model import LEFT_FOR_LATER, Delivery, FetchedFile, FetchStatus, Run, RunStatus
+from batchxfer.model import BUT, Delivery, FetchedFile, FetchStatus, Run, RunStatus
 
 TAKEN = frozenset({FetchStatus.FETCHED, FetchStatus.LOADED, FetchStatus.DONE})
 MOST_SHOWN = 50
@@ -55,10 +55,10 @@ def headline(run: Run) -> list[str]:
 
 
 def _left(look: Delivery | None) -> list[str]:
-    """What was there, and not to be taken yet."""
+    """What was not there, or not to be taken yet."""
     detail = look.evidence.detail if look is not None and look.evidence is not None else None
-    _, known, left = (detail or "").rpartition(LEFT_FOR_LATER)
-    return [known + left] if known else []
+    _, known, notes = (detail or "").rpartition(BUT)
+    return [known + notes] if known else []
 
 
 def _others(run: Run) -> Iterator[str]:

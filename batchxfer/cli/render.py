@@ -100,6 +100,8 @@ def _with_next_step(run: Run, delivery: Delivery, error: ErrorInfo, zones: Zones
     """The error with what happens next, or what to type."""
     hint = without_retry(error.hint)
     if delivery.status is DeliveryStatus.RETRYING and delivery.retry_at is not None:
+        # When that is comes now.
+        hint = hint.replace("; it is tried again", "").replace("it is tried again; ", "") if hint else hint
         at = show_time(delivery.retry_at, zones.of_job(run.job), seconds=True)
         coming = f"tried again from {at} on: the same command, or --wait"
         hint = f"{hint}; {coming}" if hint else coming

@@ -209,7 +209,18 @@ def test_a_look_that_leaves_files_for_later_says_so(desk: Desk) -> None:
     desk.put("box/b.csv", "too long\n")
     said = desk("run", "rates")
     assert said.code == 0
-    assert "nothing to fetch from out: box/*.csv · 1 refused · left for later: 1 without" in said.out
+    assert "nothing to fetch from out: box/*.csv · 1 refused · but: 1 without" in said.out
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_missing(desk: Desk) -> None:
+    desk.pulls(path="bxo/*.csv")
+    desk.put("box/a.csv")
+    said = desk("run", "rates")
+    assert (said.code, "nothing to fetch from out: bxo/*.csv · but: there is no folder bxo" in said.out) == (0, True)
+    desk.pulls('expect = "some"', path="bxo/{business_date:%Y}/*.csv")
+    assert desk.pull("--slot", "2026-11-20T05:00:00Z", code=3)["reason"] == (
+        "no file matches bxo/2026/*.csv yet; there is no folder bxo/2026"
+    )
 
 
 def test_what_is_owed_and_refused_is_not_said_to_be_missing(desk: Desk) -> None:
@@ -233,7 +244,7 @@ def test_what_is_owed_is_waited_for_then_missing_and_taken_when_it_comes_after_a
     desk.job("rates", text.replace('every = "1h"', 'every = "1h"\nmissing_after = "2h"\nlate_after = "1h"'))
     slot = "2026-11-23T05:00:00+00:00"
     run = desk.pull("--slot", slot, code=3)
-    assert run["reason"] == "no file matches box/06/*.csv yet"
+    assert run["reason"] == "no file matches box/06/*.csv yet; there is no folder box/06"
     assert desk("run", "--due", "rates").code == 1
     (row,) = (row for row in desk("status", "--json").document["jobs"] if row["job"] == "rates")
     assert (row["counts"]["missing"], row["counts"]["pending"]) == (1, 0)
