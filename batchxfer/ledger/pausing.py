@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.ledger import rows
 from batchxfer.ledger.inspecting import Inspecting
 from batchxfer.ledger.schema import pauses
 from batchxfer.ledger.store import Transaction
 from batchxfer.model import NoticeKind, Outlook, Pause
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 _PAUSES = select(pauses).order_by(pauses.c.since, pauses.c.subject)
 _PAUSE = select(pauses).where(pauses.c.subject == bindparam("the_subject")).with_for_update()

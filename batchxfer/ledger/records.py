@@ -6,10 +6,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, Table, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from batchxfer.errors import ErrorInfo, OwnershipLost, UsageError
 from batchxfer.ledger import rows
@@ -17,6 +16,9 @@ from batchxfer.ledger.owners import new_owner
 from batchxfer.ledger.schema import runs
 from batchxfer.ledger.store import Store, Transaction
 from batchxfer.model import Claim, Run
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 # Statements are made once: making one costs more than running it.
 _LOCKED = select(runs).where(runs.c.id == bindparam("the_run")).with_for_update()
@@ -79,8 +81,13 @@ class Records:
 
     def _insert_new(self, tx: Transaction, table: Table) -> postgresql.Insert | sqlite.Insert:
         """An insert that can say what is to be done where there is one already, and how many rows it wrote."""
+        # Each dialect takes a while to import, and a ledger needs one of them.
         if tx.connection.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             return postgresql.insert(table).execution_options(preserve_rowcount=True)
+        from sqlalchemy.dialects import sqlite
+
         return sqlite.insert(table).execution_options(preserve_rowcount=True)
 
     def _set(self, tx: Transaction, run: str, **values: Any) -> None:
