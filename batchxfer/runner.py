@@ -21,7 +21,6 @@ from batchxfer.growing import Growing, TakenBack
 from batchxfer.headstart import HeadStart
 from batchxfer.ids import new_id
 from batchxfer.intake import PullAdapters
-from batchxfer.layout import Encoder
 from batchxfer.model import (
     Artifact,
     Claim,
@@ -222,6 +221,9 @@ class Runner:
         """Query, and write the file of `run` to `path`, as its snapshot says. The ledger is not touched.
 
         Raises AttemptError."""
+        # Arrow is imported where rows are.
+        from batchxfer.layout import Encoder
+
         definition = self._definition(run)
         source = self._adapters.source(definition.database)
         parameters = naming.query_parameters(run.job, run.due, run.parameters)
