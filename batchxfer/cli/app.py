@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 
-from batchxfer.cli import (
-    again,
-    backup,
-    checking,
-    doctor,
-    dueplan,
-    housekeeping,
-    partners,
-    pausing,
-    reconcile,
-    run,
-    runs,
-    serving,
-    starting,
-    status,
-)
 from batchxfer.cli.options import AsJson, Chosen, ConfigPath, Debug
 
 EPILOG = (
@@ -29,29 +15,48 @@ EPILOG = (
     "130 Ctrl-C."
 )
 
-# Without rich's markup: its import alone would take half of the time that --help may take.
-app = typer.Typer(
-    name="batchxfer",
-    help="Query a database, write the file, deliver it over SFTP, and prove it.",
-    epilog=EPILOG,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_COMMANDS = (
+    *("starting.init", "starting.demo"),
+    *("checking.check", "partners.probe", "partners.hostkey", "dueplan.plan"),
+    *("run.run", "serving.serve", "status.status", "runs.runs", "runs.show"),
+    *("again.retry", "again.resend", "again.rerun", "again.release", "again.accept", "again.exclude"),
+    *("pausing.pause", "pausing.resume"),
+    *("doctor.doctor", "backup.backup", "reconcile.reconcile", "housekeeping.prune", "checking.schema"),
 )
-
-COMMANDS = (
-    *(starting.init, starting.demo),
-    *(checking.check, partners.probe, partners.hostkey, dueplan.plan),
-    *(run.run, serving.serve, status.status, runs.runs, runs.show),
-    *(again.retry, again.resend, again.rerun, again.release, again.accept, again.exclude),
-    *(pausing.pause, pausing.resume),
-    *(doctor.doctor, backup.backup, reconcile.reconcile, housekeeping.prune, checking.schema),
-)
-for command in COMMANDS:
-    app.command()(command)
+MODULES: Mapping[str, str] = {name: module for module, _, name in (path.partition(".") for path in _COMMANDS)}
+"""The module of each command, whose function has its name."""
 
 
-@app.callback(invoke_without_command=True)
+def app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The program with the one command that the arguments name; with all of them where there is none: for the help, and for
+    what is said of a typing error. Each costs its imports, and a look at its options."""
+    # Without rich's markup: its import alone would take half of the time that --help may take.
+    made = typer.Typer(
+        name="batchxfer",
+        help="Query a database, write the file, deliver it over SFTP, and prove it.",
+        epilog=EPILOG,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback(invoke_without_command=True)(root)
+    named = _named(arguments)
+    for name in [named] if named else MODULES:
+        made.command()(getattr(importlib.import_module(f"batchxfer.cli.{MODULES[name]}"), name))
+    return made
+
+
+def _named(arguments: Sequence[str]) -> str | None:
+    """The command, where nothing stands before it but what changes no other command."""
+    words = iter(arguments)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif word not in ("--json", "--debug") and not word.startswith("--config="):
+            return word if word in MODULES else None
+    return None
+
+
 def root(
     context: typer.Context,
     config: ConfigPath = None,

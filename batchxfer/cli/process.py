@@ -106,8 +106,9 @@ def _guarded(arguments: Sequence[str], output: Output, debug: bool) -> int:
 def _invoke(arguments: Sequence[str]) -> int:
     from batchxfer.cli.app import app
 
-    command = typer.main.get_command(app)
-    if COMPLETION_VARIABLE in os.environ:
+    completes = COMPLETION_VARIABLE in os.environ
+    command = typer.main.get_command(app() if completes else app(arguments))
+    if completes:
         return int(command.main(list(arguments), prog_name=PROGRAM, standalone_mode=False) or 0)
     try:
         with command.make_context(PROGRAM, list(arguments)) as context:

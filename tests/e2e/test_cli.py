@@ -50,7 +50,7 @@ def test_every_command_takes_config_and_json(command: str) -> None:
 
     from batchxfer.cli.app import app
 
-    options = {name for param in typer.main.get_command(app).commands[command].params for name in param.opts}  # type: ignore[attr-defined]
+    options = {name for param in typer.main.get_command(app()).commands[command].params for name in param.opts}  # type: ignore[attr-defined]
     assert {"--config", "--json"} <= options
 
 

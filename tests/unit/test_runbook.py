@@ -19,7 +19,7 @@ PAGES = [RUNBOOK, DOCS / "commands.md", DOCS / "ledger.md"]
 
 
 def commands() -> Any:
-    return typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    return typer.main.get_command(app()).commands  # type: ignore[attr-defined]
 
 
 def typed() -> Iterator[list[str]]:
