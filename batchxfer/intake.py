@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from batchxfer import afterwards, load, naming, paths
@@ -55,6 +57,29 @@ class Intake:
         self._listener = listener
 
     # loading
+
+    @contextmanager
+    def made_ready(self, this: Pull) -> Iterator[None]:
+        """Import what loading needs meanwhile: whoever fetches waits for the network, the disk and sha256."""
+        if this.definition.load is None:
+            yield
+            return
+        importing = threading.Thread(target=self._make_ready, args=(this,), name="made-ready", daemon=True)
+        importing.start()
+        try:
+            yield
+        finally:
+            importing.join()
+
+    def _make_ready(self, this: Pull) -> None:
+        options, layout = this.definition.load, this.definition.format
+        # What is wrong is met again where it is needed, and told there.
+        with suppress(Exception):
+            from batchxfer import decoding  # noqa: F401
+
+            assert options is not None and layout is not None  # noqa: S101, PT018 - what is not loaded needs no format
+            self._adapters.decoder(layout, None)
+            self._adapters.target(options.database)
 
     def load_all(self, this: Pull, run: Run, attempt: Attempt) -> tuple[Run, AttemptError | None]:
         """Load what was fetched, in its order; the first that fails stops those after it."""

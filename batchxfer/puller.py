@@ -137,7 +137,8 @@ class Puller:
             if not _needs_session(run):
                 return run, None
             run = self._looker.look(this, run, session, notes)
-            failure = self._fetcher.fetch_all(this, run, session, attempt)
+            with self._intake.made_ready(this):
+                failure = self._fetcher.fetch_all(this, run, session, attempt)
         return self._again(run), failure
 
     def _wait(self, this: Pull, run: Run, reason: str, attempt: Attempt) -> Run:

@@ -34,15 +34,20 @@ def import_all() -> None:
 
     import batchxfer.cli.app
     import batchxfer.cli.run
-    import batchxfer.codec.delimited
+    import batchxfer.codec._read_delimited
+    import batchxfer.codec._write_delimited
     import batchxfer.databases.sqlalchemy
+    import batchxfer.decoding
     import batchxfer.endpoints.local
     import batchxfer.endpoints.sftp
     import batchxfer.headstart
+    import batchxfer.layout
     import batchxfer.ledger.opening
     import batchxfer.ledger.postgresql
     import batchxfer.scheduler
-    import batchxfer.wiring  # noqa: F401
+    import batchxfer.wiring
+
+    batchxfer.cli.app.app()
 
 
 def wait_at(gate: str) -> None:
