@@ -56,7 +56,7 @@ def rerun(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Query again: the slot's rows as they are now; of a pull, load again what was fetched.
+    """Query again for the slot's rows; load a pull's files again.
 
     Once a byte of the earlier file was published, this is a new revision under a new name; before that it takes its place.
     """
@@ -76,7 +76,7 @@ def rerun(
 
 
 def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Send, or load, what the job's [guard] held; take the files that a pull held."""
+    """Send, load or take what [guard], or a rule for files, held."""
     return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
 
 
