@@ -23,11 +23,12 @@ from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dial
 from batchxfer.pull_checks import check_pull, is_dated
 from batchxfer.slots import Timetable
 from batchxfer.sql import GENERIC, Dialect
-from batchxfer.suggestions import did_you_mean
+from batchxfer.suggestions import closest, did_you_mean
 from batchxfer.tables import Findings, join, quoted, read, read_text, read_toml, shown
 from batchxfer.templates import TemplateError
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+DIRECTIONS = ("pull", "push")
 LONGEST_NAME = 100
 T = TypeVar("T", bound=Table)
 
@@ -274,6 +275,7 @@ class _Reader:
         for path, findings in self._files(config.jobs, "jobs", required=complete):
             table = read_toml(path, findings)
             if table is not None:
+                table = _directed(table, findings)
                 read_it = self._read_pull if table.get("direction") == "pull" else self._read_push
                 jobs[path.stem] = read_it(path.stem, table, formats, known, findings)
         return jobs
@@ -350,6 +352,22 @@ class _Reader:
         except ValueError:
             findings.add("source.query_file", f"{shown(job.source.query_file)} is not a path")
         return None
+
+
+def _directed(table: dict[str, Any], findings: Findings) -> dict[str, Any]:
+    """A job's table with a direction that is one, so that the rest of it is read as it was meant."""
+    direction = table.get("direction", "push")
+    if direction not in DIRECTIONS:
+        findings.add(
+            "direction", f"unknown value {shown(direction)}", did_you_mean(str(direction), DIRECTIONS, what="values")
+        )
+        return {**table, "direction": closest(str(direction), DIRECTIONS) or "push"}
+    if "direction" not in table and "load" in table and "source" not in table:
+        findings.add(
+            "direction", 'is "push" where it is not written, and a push has no [load]', 'write direction = "pull"'
+        )
+        return {**table, "direction": "pull"}
+    return table
 
 
 def _named(table: Mapping[str, Any], name: str, findings: Findings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -50,6 +50,9 @@ class Table(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, populate_by_name=True, hide_input_in_errors=True
     )
+
+    not_keys: ClassVar[frozenset[str]] = frozenset()
+    """Attributes that no file writes."""
 
     @model_validator(mode="before")
     @classmethod
@@ -351,6 +354,8 @@ class Retry(Table):
 class Job(Table):
     """jobs/NAME.toml of a push job: query, write, send. `name` is the file's name, not a key."""
 
+    not_keys = frozenset({"name"})
+
     name: str
     description: str = Field(default="", description="What the job is for.")
     direction: Literal["push"] = Field(default="push", description="push: send a query's rows.")
@@ -418,6 +423,8 @@ class LoadOptions(Table):
 
 class PullJob(Table):
     """jobs/NAME.toml of a pull job: fetch, and load where `[load]` says so."""
+
+    not_keys = frozenset({"name"})
 
     name: str
     description: str = Field(default="", description="What the job is for.")

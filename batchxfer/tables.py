@@ -96,7 +96,7 @@ def read(model: type[T], table: object, where: str, findings: Findings) -> T:
         findings.add(where, f"must be a table, not {shown(table)}")
         return _half_read(model, fields, {}, set(), set())
     begun = len(findings)
-    _report_unknown(table, fields, where, findings)
+    _report_unknown(table, model, where, findings)
     values, half_read = _read_inner(model, table, where, findings)
     for complaint in model.complaints(table):
         findings.add(join(where, complaint.key), complaint.problem, complaint.hint)
@@ -124,9 +124,11 @@ def _inner_tables(model: type[Table]) -> dict[str, tuple[str, type[Table]]]:
     return {key: (shape, inner) for key, (shape, inner) in found.items() if inner is not None}
 
 
-def _report_unknown(table: Mapping[str, Any], fields: Mapping[str, FieldInfo], where: str, findings: Findings) -> None:
+def _report_unknown(table: Mapping[str, Any], model: type[Table], where: str, findings: Findings) -> None:
+    fields = _fields(model)
+    known = fields.keys() - model.not_keys
     for key in table.keys() - fields.keys():
-        findings.add(join(where, quoted(key)), "unknown key", did_you_mean(key, fields, what="keys"))
+        findings.add(join(where, quoted(key)), "unknown key", did_you_mean(key, known, what="keys"))
 
 
 def _read_inner(
@@ -238,6 +240,9 @@ def _report(
     for error in errors:
         places.setdefault(tuple(_real(error["loc"], table)), []).append(error)
     for place, found in places.items():
+        if all(error["type"] == "too_short" for error in found) and any(other[:-1] == place for other in places):
+            # Of what is wrong in it nothing was left.
+            continue
         info = fields.get(str(place[0])) if place else None
         findings.add(_join_all(where, place), *_explain(found, info))
 

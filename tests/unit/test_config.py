@@ -245,6 +245,30 @@ def test_every_problem_of_every_file_comes_at_once(desk: Desk) -> None:
     ]
 
 
+def test_a_job_whose_direction_is_mistyped_or_forgotten_is_read_as_it_was_meant(desk: Desk) -> None:
+    pull = '[file]\nendpoint = "bank"\npath = "in/*.csv"\nformat = "csv"\n[load]\ndatabase = "shop"\ntable = "t"\n'
+    files = {
+        "jobs/mistyped.toml": 'direction = "pul"\n' + pull,
+        "jobs/forgotten.toml": pull,
+        "jobs/orders.toml": "x = 1",
+    }
+    assert desk.problems(files) == [
+        'jobs/forgotten.toml: direction: is "push" where it is not written, and a push has no [load]; '
+        'write direction = "pull"',
+        "jobs/mistyped.toml: direction: unknown value \"pul\"; did you mean 'pull'?; values: pull, push",
+        "jobs/orders.toml: x: unknown key; keys: description, direction, enabled, file, guard, retry, schedule, source",
+        "jobs/orders.toml: source: is required; Where rows come from.",
+        "jobs/orders.toml: file: is required; What is sent, and where.",
+    ]
+
+
+def test_of_a_list_with_a_wrong_value_it_is_not_said_that_it_is_empty(desk: Desk) -> None:
+    assert desk.problems({"config.toml": CONFIG + '[[notify]]\non = ["fail"]\ncommand = ["x"]\n'}) == [
+        "config.toml: notify[0].on[0]: unknown value \"fail\"; did you mean 'failed'?; "
+        "values: failed, held, late, missing, recovered"
+    ]
+
+
 def test_a_broken_configuration_file_hides_no_other_problem(desk: Desk) -> None:
     files = {"config.toml": CONFIG + "[", "jobs/orders.toml": JOB + "verify = 5\n", "formats/csv.toml": "kind = 5\n"}
     assert [problem.partition(";")[0] for problem in desk.problems(files)] == [
@@ -321,6 +345,7 @@ def test_what_is_no_toml_is_told_with_its_place(desk: Desk, content: bytes, prob
             'notify = [{ on = ["late", "faild"], command = ["x"] }]',
             "notify[0].on[1]: unknown value \"faild\"; did you mean 'failed'?",
         ),
+        ('notify = [{ on = [], command = ["x"] }]', "notify[0].on: must not be empty"),
         ("notify = [{}]", "notify[0].command: is required"),
         ("notify = [{ command = [] }]", "notify[0].command: must not be empty"),
         ("notify = [3]", "notify[0]: must be a table, not 3"),
@@ -718,7 +743,8 @@ def test_guard_and_retry_make_sense(desk: Desk, more: str, problem: str) -> None
     [
         ('name = "x"', "name: unknown key; a job's name is the name of its file"),
         ('direction = "pull"', "source: unknown key; keys: description, direction, enabled, file, guard, load"),
-        ('direction = "psh"', "direction: unknown value \"psh\"; did you mean 'push'?; values: push"),
+        ('direction = "psh"', "direction: unknown value \"psh\"; did you mean 'push'?; values: pull, push"),
+        ("direction = 5", "direction: unknown value 5; values: pull, push"),
         ("schedule = 5", "schedule: must be a table, not 5"),
         ("enabled = 1", "enabled: must be true or false, not 1"),
     ],
