@@ -673,7 +673,12 @@ def test_padding_behind_gzip_is_nothing(piece: int) -> None:
         (gzip.compress(b"a\n", mtime=0), "none", "it is not utf-8 text", 'write compress = "gzip"'),
         (pa.compress(b"a\n", codec="zstd", asbytes=True), "none", "it is not utf-8 text", 'write compress = "zstd"'),
         (b"PK\x03\x04\x14\0\x08\x08\x08\0\xff", "none", "it is not utf-8 text", "ZIP archive"),
-        (gzip.compress(b"a\n", mtime=0)[:-4] + b"\0" * 4, "gzip", "it is not whole gzip: incorrect length check", "again"),
+        (
+            gzip.compress(b"a\n", mtime=0)[:-4] + b"\0" * 4,
+            "gzip",
+            "it is not whole gzip: incorrect length check",
+            "again",
+        ),
         (pa.compress(b"a\n" * 99, codec="zstd", asbytes=True)[:-3], "zstd", "it is not whole zstd: truncated", "again"),
     ],
 )
