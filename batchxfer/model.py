@@ -87,7 +87,8 @@ class TargetColumn:
     number of characters (or bytes, of binary columns) that fit, `longest_bytes` that of a text's bytes; `forbidden` a character
     that no text of it may have; `fraction` the digits of a second's fraction that fit, None for all six; `optional` means
     that a row without it takes the table's default or NULL; `not_numbers` that `nan`, `inf` and `-inf` are decimals of it;
-    `words` are the only values of an enumeration; `native` is the database's own name of the type.
+    `words` are the only values of an enumeration, `pattern` is what each text matches as a whole; `native` is the database's
+    own name of the type.
     """
 
     name: str
@@ -102,6 +103,7 @@ class TargetColumn:
     fraction: int | None = None
     not_numbers: bool = False
     words: tuple[str, ...] = ()
+    pattern: str = ""
     native: str = ""
 
 

@@ -311,6 +311,9 @@ def _check(read: Read, text: pa.Array, target: TargetColumn) -> None:
             pc.match_substring(array, target.forbidden),
             f"the table cannot hold the character {target.forbidden!r}",
         )
+    if target.pattern and _is_text(array):
+        matches = pc.match_substring_regex(array, f"^(?:{target.pattern})$")
+        _add(read, pc.invert(matches), f"it is no value of {target.native}")
     if target.bits is not None:
         _add(read, _outside(array, target), f"it does not fit into {target.native or f'{target.bits} bits'}")
 

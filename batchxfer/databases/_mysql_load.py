@@ -183,6 +183,7 @@ def _column(
         else None,
         longest_bytes=int(longest) if longest is not None and data_type.endswith("text") else None,
         fraction=fraction if kind in _CLOCKS else None,
+        pattern=f"[01]{{1,{precision}}}" if data_type == "bit" else "",
         words=tuple(word.replace("''", "'") for word in words),
         native=column_type,
     )

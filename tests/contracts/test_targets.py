@@ -674,6 +674,9 @@ def test_what_a_column_of_postgresql_cannot_hold(postgresql_shop: Database, decl
         ("tinyint unsigned", "-1", "does not fit into tinyint"),
         ("bigint unsigned", "18446744073709551616", "does not fit into bigint"),
         ("float", "3.5e38", "does not fit into float"),
+        ("bit(8)", "5", "no value of bit(8)"),
+        ("bit(3)", "1010", "no value of bit(3)"),
+        ("bit(3)", "", "no value of bit(3)"),
         ("tinytext", "\u00e9" * 128, "longer than 255 bytes"),
         ("decimal(4,2)", "1.234", "more than 2 decimals"),
         ("text", "x" * 70_000, "longer than 65,535 bytes"),
@@ -693,6 +696,7 @@ def test_what_a_column_of_mariadb_cannot_hold(mariadb_shop: Database, declared: 
         ("tinyint unsigned", "255", "255"),
         ("bigint unsigned", "18446744073709551615", "18446744073709551615"),
         ("tinytext", "\u00e9" * 127, "\u00e9" * 127),
+        ("bit(8)", "00110101", "5"),
         ("float", "3e38", "3e38"),
     ],
 )
