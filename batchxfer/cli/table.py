@@ -1,10 +1,10 @@
-"""Tables without lines: columns side by side, cut to the terminal's width, whole in a pipe."""
+"""Tables without lines: columns side by side, no wider than the terminal, whole in a pipe."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batchxfer.cli.output import Output, is_terminal
@@ -14,6 +14,7 @@ GAP = "  "
 NARROWEST = 10
 ENOUGH = 20
 """Columns of the terminal that the last column needs to say something."""
+BELOW = " " * 4
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def draw(
 ) -> None:
     """Print a table on stdout. Columns in `right` are aligned to the right.
 
-    Where a terminal is narrow, the `expendable` columns go, one by one; then the last one is cut, then the widest one.
+    Where a terminal is narrow, the `expendable` columns go, one by one; then the widest one is cut. The last column says
+    why, or where: what has no room beside the others stands below its row, and is never cut.
     """
     columns = [[Cell(title, "bold"), *(_cell(row[number]) for row in rows)] for number, title in enumerate(header)]
     if is_terminal(sys.stdout):
@@ -45,12 +47,27 @@ def draw(
     widths = [max(_width(cell.text) for cell in column) for column in columns]
     if is_terminal(sys.stdout):
         widths = _cut(widths, shutil.get_terminal_size().columns)
-    for line in zip(*columns, strict=True):
+    for number, line in enumerate(zip(*columns, strict=True)):
         fitted = [
             _fit(cell, width, column[0].text in right, output)
             for cell, width, column in zip(line, widths, columns, strict=True)
         ]
-        output.say_drawn(GAP.join(fitted).rstrip())
+        is_below = number > 0 and _width(line[-1].text) > widths[-1]
+        output.say_drawn(GAP.join(fitted[:-1] if is_below else fitted).rstrip())
+        for part in _wrapped(line[-1].text, shutil.get_terminal_size().columns - len(BELOW)) if is_below else ():
+            output.say_drawn(BELOW + output.styled(part, line[-1].style))
+
+
+def _wrapped(text: str, room: int) -> Iterator[str]:
+    """Lines of whole words; a word that is wider (a path) has a line of its own."""
+    line = ""
+    for word in text.split():
+        if line and _width(f"{line} {word}") > room:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}".lstrip()
+    yield line
 
 
 def _fitting(columns: list[list[Cell]], expendable: Sequence[str], room: int) -> list[list[Cell]]:
@@ -63,7 +80,7 @@ def _fitting(columns: list[list[Cell]], expendable: Sequence[str], room: int) ->
 
 
 def _cut(widths: list[int], room: int) -> list[int]:
-    """Widths that fit: the last column gives way first, then the widest of the others."""
+    """Widths that fit: the last column gives way first (what it says may stand below), then the widest of the others."""
     widths = list(widths)
     for number in (len(widths) - 1, widths.index(max(widths[:-1], default=0))):
         excess = sum(widths) + len(GAP) * (len(widths) - 1) - room

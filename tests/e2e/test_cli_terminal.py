@@ -72,6 +72,21 @@ def test_a_table_fits_the_terminal_and_says_the_state_in_words(project: Project,
     assert "held" in plain
 
 
+@pytest.mark.parametrize(("command", "columns"), [("runs", 80), ("status", 80), ("status", 40)])
+def test_why_something_is_not_delivered_is_never_cut_on_a_terminal(
+    project: Project, command: str, columns: int
+) -> None:
+    held = project("runs", "--status", "held", "--json").run
+    drawn = " ".join(on_terminal(project, command, columns=columns, NO_COLOR="1").split())
+    assert "it is not ours" in held["reason"]
+    assert held["reason"] in drawn
+
+
+def test_where_a_slot_goes_is_never_cut_on_a_terminal(project: Project) -> None:
+    drawn = on_terminal(project, "plan", "--from", "2026-01-05", "--days", "1", columns=60, NO_COLOR="1")
+    assert "out: daily_20260105.psv" in " ".join(drawn.split())
+
+
 def test_colours_are_left_out_where_nobody_wants_them(project: Project) -> None:
     assert "\x1b" not in on_terminal(project, "runs", NO_COLOR="1")
     assert "\x1b[" in on_terminal(project, "show", "nope")
