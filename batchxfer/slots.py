@@ -16,6 +16,7 @@ from batchxfer.definitions import Schedule
 from batchxfer.errors import UsageError
 from batchxfer.model import Due, utc
 from batchxfer.occurrences import EPOCH, Closures, CronOccurrences, EveryOccurrences, Occurrence, Occurrences
+from batchxfer.quantities import format_duration
 
 DAY = timedelta(days=1)
 TICK = timedelta.resolution
@@ -153,7 +154,8 @@ class Timetable:
             return f"{shown} is not a slot: the job has no schedule"
         if utc(slot) < self.start:
             return f"{shown} is not a slot: the schedule starts at {self.start.astimezone(self.zone).isoformat()}"
-        rule = f"cron {self.schedule.cron!r}" if self.schedule.cron else "every"
+        every = format_duration(self.schedule.every) if self.schedule.every else ""
+        rule = f"cron {self.schedule.cron!r}" if self.schedule.cron else f"every {every}"
         return f"{shown} is not a slot of the schedule ({rule} in {self.zone})"
 
     def _nearest(self, slot: datetime, before: Due | None) -> str | None:

@@ -226,7 +226,8 @@ class Ticker:
         at = missing_at(run.slot, job.schedule.missing_after, following[0].slot if following else None, is_dated(job))
         if at is None or now < at:
             return None
-        return f"no file came for the slot {run.slot.isoformat()} until {at.isoformat()}"
+        slot, until = (each.astimezone(timetable.zone).isoformat() for each in (run.slot, at))
+        return f"no file came for the slot {slot} until {until}"
 
     def _note_late(self, seen: Outlook) -> None:
         """A slot that is due and not delivered is late, whether or not anything has failed."""

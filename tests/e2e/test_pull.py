@@ -248,7 +248,7 @@ def test_what_is_owed_is_waited_for_then_missing_and_taken_when_it_comes_after_a
     assert desk("run", "--due", "rates").code == 1
     (row,) = (row for row in desk("status", "--json").document["jobs"] if row["job"] == "rates")
     assert (row["counts"]["missing"], row["counts"]["pending"]) == (1, 0)
-    assert row["reason"] == f"no file came for the slot {slot} until 2026-11-23T07:00:00+00:00"
+    assert row["reason"] == "no file came for the slot 2026-11-23T06:00:00+01:00 until 2026-11-23T08:00:00+01:00"
     assert desk("status").code == 1
     run = desk.pull("--slot", slot, code=1)
     assert run["status"] == "missing"

@@ -71,6 +71,8 @@ def test_find_names_the_nearest_slots_for_an_instant_off_the_schedule():
         "2026-05-01T06:01:00+09:00 is not a slot of the schedule (cron '0 6 * * *' in Asia/Seoul)"
     )
     assert raised.value.hint == "the nearest slots are 2026-05-01T06:00:00+09:00 and 2026-05-02T06:00:00+09:00"
+    with pytest.raises(UsageError, match=r"is not a slot of the schedule \(every 1h in Asia/Seoul\)"):
+        timetable(every="1h").find(datetime(2026, 5, 1, 6, 1, tzinfo=SEOUL))
 
 
 def test_a_slot_in_a_fold_is_one_instant_not_two():
