@@ -17,10 +17,10 @@ from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import EndpointOptions
 from batchxfer.diagnosis import Disk, Finding, OnDisk
-from batchxfer.errors import AttemptError
+from batchxfer.errors import AttemptError, FolderMissing
 from batchxfer.facts import KnownFile, LedgerFacts
 from batchxfer.model import DeliveryStatus, Run
-from batchxfer.ports import Clock, Ledger
+from batchxfer.ports import Clock, Ledger, Session
 from batchxfer.pruning import ORPHANS_KEPT, OURS
 from batchxfer.runner import Runner
 from batchxfer.spool import chunks, orphans
@@ -83,16 +83,26 @@ def of_endpoints(project: Project, ledger: Ledger, connections: Connections, run
             runner.check_environment(name)
             with connections.session(name) as session:
                 left = [
-                    paths.join(folder, entry.name)
+                    paths.join(folder, name)
                     for folder in folders
-                    for entry in session.list(folder or ".")
-                    if is_temporary(options, entry.name)
+                    for name in _names_in(session, folder)
+                    if is_temporary(options, name)
                 ]
         except AttemptError as error:
             yield diagnosis.of_error("endpoint", f"endpoint {name!r}", error)
             continue
         needed = _needed(runs, name)
         yield from diagnosis.of_remote_leftovers(name, [path for path in left if path not in needed])
+
+
+def _names_in(session: Session, folder: str) -> list[str]:
+    """What is in a folder that was sent to; one that the partner has put away has nothing in it."""
+    try:
+        return [entry.name for entry in session.list(folder or ".")]
+    except FolderMissing:
+        if not folder:
+            raise
+        return []
 
 
 def versions() -> dict[str, str]:

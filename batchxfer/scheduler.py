@@ -288,7 +288,8 @@ class Daemon:
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
-        log.info("serving %d jobs of %s", len(project.jobs), project.path, extra={"action": "serving"})
+        jobs = f"{len(project.jobs):,} job{'' if len(project.jobs) == 1 else 's'}"
+        log.info("serving %s of %s", jobs, project.path, extra={"action": "serving"})
         announce_holidays(self._shift.workplace)
 
     def _round(self, scheduler: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from batchxfer.cli import project
 from batchxfer.cli.options import AsJson, ConfigPath, Context, context_of
 from batchxfer.cli.words import counted, size
-from batchxfer.errors import ExitCode
+from batchxfer.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from batchxfer.config import Project
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def backup(
     context: typer.Context,
     to: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(metavar="TO", help="The new file, or a folder for it; default: beside the ledger."),
     ] = None,
     config: ConfigPath = None,
@@ -37,9 +38,16 @@ def backup(
     words = context_of(context, config, as_json)
     loaded = project.load_to_look(words)
     with project.private_files():
-        found = back_up(loaded, to, SystemClock().now())
+        found = back_up(loaded, _place(to), SystemClock().now())
     _tell(words, loaded, found)
     return ExitCode.DONE
+
+
+def _place(to: str | None) -> Path | None:
+    """`NAME/` means a folder: where it is missing (a disk that is not mounted), no file gets its name."""
+    if to is not None and to.endswith("/") and not Path(to).is_dir():
+        raise UsageError(f"the folder {to} is not there", hint=f"mount it, or make it: mkdir -p {shlex.quote(to)}")
+    return Path(to) if to is not None else None
 
 
 def _tell(words: Context, loaded: Project, found: Backup) -> None:

@@ -154,7 +154,7 @@ class Which(StrEnum):
 def schema(
     context: typer.Context,
     which: Annotated[
-        Which | None, typer.Argument(metavar="[config|job|format]", help="One of them; default: all.")
+        Which | None, typer.Argument(metavar="config|job|format", help="One of them; default: all.")
     ] = None,
     config: ConfigPath = None,
     as_json: AsJson = False,

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from batchxfer.cli.options import CONFIG_VARIABLE, DEFAULT_CONFIG, Chosen
+from batchxfer.cli.options import CONFIG_VARIABLE, DEFAULT_CONFIG
 
 RECENT_RUNS = 30
 
@@ -53,8 +53,8 @@ def runs(context: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def _config_path(context: typer.Context) -> Path:
-    before = context.find_root().obj
-    chosen = context.params.get("config") or (before.config if isinstance(before, Chosen) else None)
+    # The words before the command are read, and nothing is done with them yet.
+    chosen = context.params.get("config") or context.find_root().params.get("config")
     return Path(chosen or os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
 
 

@@ -27,7 +27,7 @@ UTC = ZoneInfo("UTC")
 def plan(
     context: typer.Context,
     job: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB]...", help="Default: all.", autocompletion=completion.jobs)
+        list[str] | None, typer.Argument(metavar="JOB", help="Default: all.", autocompletion=completion.jobs)
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="From then on, the past too; default: now.")

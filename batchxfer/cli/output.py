@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -13,6 +14,8 @@ from batchxfer.redaction import redacted
 
 _BOLD_RED, _BOLD_YELLOW, _DIM, _PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[2m", "\x1b[0m"
 _STYLES = {"bold": "\x1b[1m", "red": "\x1b[1;31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
+
+_SIGNS = {"·": "|", "→": "->", "←": "<-", "…": "...", "│": "|", "–": "-", "×": "x"}
 
 
 def on_one_line(text: str) -> str:
@@ -103,11 +106,23 @@ class Output:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Characters that the stream's encoding lacks are escaped, not an error."""
+    """Characters that the stream's encoding lacks are written plainly, or escaped: they are no error."""
     encoding = stream.encoding or "utf-8"
     with _written():
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(text.encode(encoding, "batchxfer-plain").decode(encoding) + "\n")
         stream.flush()
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Our own signs have plain forms; what else is lacking is escaped."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    plain = (_SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in lacking)
+    return "".join(plain), error.end
+
+
+codecs.register_error("batchxfer-plain", _plain)
 
 
 @contextlib.contextmanager

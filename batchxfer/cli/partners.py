@@ -26,7 +26,7 @@ def probe(
     context: typer.Context,
     endpoint: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ENDPOINT]...", help="Default: all.", autocompletion=completion.endpoints),
+        typer.Argument(metavar="ENDPOINT", help="Default: all.", autocompletion=completion.endpoints),
     ] = None,
     folder: Annotated[
         str, typer.Option(metavar="PATH", help="Where its temporary files go, below the endpoint's root.")

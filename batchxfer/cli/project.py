@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchxfer.cli import logs
-from batchxfer.cli.options import CONFIG_VARIABLE, Context
+from batchxfer.cli.options import CONFIG_VARIABLE, DEFAULT_CONFIG, Context
 from batchxfer.errors import LedgerError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -50,8 +52,22 @@ def _check_there(context: Context) -> None:
         what = "is a folder" if context.config.is_dir() else "is not there"
         raise UsageError(
             f"the configuration {context.config} {what}",
-            hint=f"name it with --config or ${CONFIG_VARIABLE}, or begin a project with: batchxfer init my-project",
+            hint=_where_else(context.config)
+            or f"name it with --config or ${CONFIG_VARIABLE}, or begin a project with: batchxfer init my-project",
         )
+
+
+def _where_else(config: Path) -> str | None:
+    """A configuration that was probably meant: the one in that folder, or the one of the project that this is a folder of."""
+    if config.is_dir() and (config / DEFAULT_CONFIG).is_file():
+        return f"name the file in it: --config {config / DEFAULT_CONFIG}"
+    if config != Path(DEFAULT_CONFIG):
+        return None
+    with contextlib.suppress(FileNotFoundError):  # the folder that it was started in is gone
+        for number, folder in enumerate(Path.cwd().parents, 1):
+            if (folder / DEFAULT_CONFIG).is_file():
+                return f"one is in {folder}: go there, or say --config {'../' * number}{DEFAULT_CONFIG}"
+    return None
 
 
 @contextmanager
@@ -122,5 +138,7 @@ def known_job(project: Project, name: str) -> AnyJob:
 
     job = project.jobs.get(name)
     if job is None:
-        raise UsageError(f"there is no job {name!r}", hint=did_you_mean(name, project.jobs, what="the jobs are"))
+        # A tab in the project's folder makes the file's path.
+        meant = Path(name).stem if name.endswith(".toml") else name
+        raise UsageError(f"there is no job {name!r}", hint=did_you_mean(meant, project.jobs, what="the jobs are"))
     return job

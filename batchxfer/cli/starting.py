@@ -16,7 +16,7 @@ DEMO_FOLDER = Path("var/demo")
 
 def init(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; default: here.", show_default=False)] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; default: here.", show_default=False)] = Path(),
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -54,7 +54,7 @@ def _first_job(written: list[Path]) -> str:
 def demo(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where its project is made, anew each time.")
+        Path, typer.Argument(metavar="DIR", help="Where its project is made, anew each time.")
     ] = DEMO_FOLDER,
     config: ConfigPath = None,
     as_json: AsJson = False,

@@ -74,4 +74,5 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
 def without_retry(hint: str | None) -> str | None:
     """The hint of an attempt without its promise of another one: there is none, or it is said when."""
     promise = "it is tried again"
-    return (hint or "").removesuffix(promise).removeprefix(f"{promise}; ").removesuffix("; ") or None
+    said = (hint or "").removesuffix(promise).removeprefix(f"{promise}; ").removesuffix("; ")
+    return said.removesuffix("then retry").rstrip(",; ") or None

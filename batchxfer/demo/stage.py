@@ -72,7 +72,12 @@ def stage(folder: Path, now: datetime) -> Iterator[Stage]:
 
     Raises UsageError when something else is in the folder.
     """
-    _clear(folder)
+    try:
+        _clear(folder)
+    except OSError as exc:
+        raise UsageError(
+            f"cannot make {folder} anew: {exc.strerror}", hint="name another: batchxfer demo my-demo"
+        ) from exc
     keys.create(folder / "var/keys/shop_ed25519")
     keys.create(folder / "server/host_key")
     keys.create(folder / "server/impostor_key")

@@ -75,6 +75,18 @@ def test_without_a_name_it_gets_one_with_the_time(project: Project) -> None:
     assert len(list((project.folder / "safe").glob("ledger-*Z.db"))) == 1
 
 
+def test_a_name_that_ends_with_a_slash_is_a_folder_and_must_be_there(project: Project) -> None:
+    said = project("backup", "safe/")
+    assert said.code == 2
+    assert "the folder safe/ is not there" in said.err
+    assert "mount it, or make it: mkdir -p safe/" in said.err
+    assert not (project.folder / "safe").exists()
+    (project.folder / "safe").mkdir()
+    project("run", "--due")
+    assert project("backup", "safe/").code == 0
+    assert [path.suffix for path in (project.folder / "safe").iterdir()] == [".db"]
+
+
 def test_nothing_is_overwritten(project: Project) -> None:
     project("run", "daily", "--slot", SLOT)
     taken = project.write("taken.db", "mine")

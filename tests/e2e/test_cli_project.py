@@ -271,9 +271,50 @@ def test_a_tab_completes_commands_jobs_endpoints_and_runs(project: Project) -> N
     assert completed(project, "batchxfer show 01") == [run]
 
 
+def test_a_tab_asks_the_project_that_is_named_before_the_command(project: Project, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    assert completed(Project(other), f"batchxfer --config {project.folder}/config.toml run d") == ["daily"]
+
+
 def test_a_tab_in_a_folder_without_a_project_offers_nothing_and_says_nothing(tmp_path: Path) -> None:
     assert completed(Project(tmp_path), "batchxfer run ") == []
     assert completed(Project(tmp_path), "batchxfer show 01") == []
+
+
+# --- a place, or a name, that is nearly right ----------------------------------------------------
+
+
+def test_in_a_folder_of_a_project_it_says_where_the_configuration_is(project: Project) -> None:
+    said = Project(project.folder / "jobs")("status")
+    assert said.code == 2
+    assert f"one is in {project.folder}: go there, or say --config ../config.toml" in said.err
+
+
+def test_where_a_folder_is_named_it_says_the_file_in_it(project: Project, tmp_path: Path) -> None:
+    said = project("status", "--config", str(project.folder))
+    assert said.code == 2
+    assert f"name the file in it: --config {project.folder}/config.toml" in said.err
+    assert "begin a project with: batchxfer init" in Project(tmp_path)("status", "--config", "nowhere.toml").err
+
+
+def test_a_job_s_file_is_nearly_its_name(project: Project) -> None:
+    said = project("run", "jobs/daily.toml")
+    assert said.code == 2
+    assert "did you mean 'daily'?" in said.err
+
+
+def test_a_demo_where_nothing_may_be_made_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = Project(tmp_path)("demo", "file/demo")
+    assert said.code == 2
+    assert "file/demo anew: Not a directory" in said.err
+
+
+def test_each_argument_stands_in_one_pair_of_brackets() -> None:
+    for command in ("init", "demo", "plan", "probe", "schema", "run", "reconcile", "backup"):
+        usage = Project(Path())(command, "--help").out.splitlines()[0]
+        assert "[[" not in usage, usage
 
 
 # --- what is on disk -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from batchxfer.wiring import load_sound_part
-from tests.e2e.command import CONFIG, Project, make_project
+from tests.e2e.command import CONFIG, DAILY, Project, make_project
 from tests.e2e.daemons import OFTEN, serving
 
 SLOT = "2026-11-23T06:00"
@@ -156,6 +156,13 @@ def test_leftovers_in_the_spool_and_at_the_endpoint(project: Project) -> None:
     found = findings(project, "--endpoints", code=0)["remote-leftovers"]
     assert found["what"] == ("1 temporary file of ours left there: .daily_20261123.psv.01K8W8Q0000000000000000000.part")
     assert left.exists()
+
+
+def test_a_folder_that_the_partner_put_away_has_nothing_left_in_it(project: Project) -> None:
+    project.job("dated", DAILY.replace('path = "', 'path = "{business_date:%Y}/'))
+    assert project("run", "dated", "--slot", SLOT).code == 0
+    shutil.rmtree(project.folder / "out" / SLOT[:4])
+    assert findings(project, "--endpoints", code=0) == {}
 
 
 def test_an_endpoint_that_cannot_be_looked_at(project: Project) -> None:

@@ -17,6 +17,9 @@ from batchxfer.cli.words import without_retry
         ),
         ("it is tried again", None),
         ("ask the partner", "ask the partner"),
+        # What to type comes behind it.
+        ("have the folder made, or see create_folders, then retry", "have the folder made, or see create_folders"),
+        ("bring it back, then retry", "bring it back"),
         (None, None),
     ],
 )
