@@ -7,7 +7,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-WORTH_BYTES = 64 << 20
+WORTH_BYTES = 16 << 20
 """How much is written before the disk is asked to take it."""
 
 _make_durable = getattr(os, "fdatasync", os.fsync)
