@@ -55,7 +55,8 @@ from part join pg_type on pg_type.oid = type where typtype <> 'd' order by place
 """
 _NAME = "select nspname, relname from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid = %s"
 _NEAR = """
-select relname from pg_class c join pg_namespace n on n.oid = relnamespace
+select relname, case when not pg_table_is_visible(c.oid) then nspname end
+from pg_class c join pg_namespace n on n.oid = relnamespace
 where relkind in ('r', 'p', 'v', 'f') and nspname not in ('pg_catalog', 'information_schema')
 """
 
@@ -79,7 +80,10 @@ def _oid(connection: Connection, database: str, table: str) -> int:
                 ((oid,),) = _rows(connection, "select to_regclass(%s)::oid", (text,))
             if oid is not None:
                 return int(oid)
-    near = [f'"{row[0]}"' if "." in row[0] else row[0] for row in _rows(connection, _NEAR) if row[0] != TABLE]
+    known = [
+        (f'"{name}"' if "." in name else name, schema) for name, schema in _rows(connection, _NEAR) if name != TABLE
+    ]
+    near = [name if schema is None else f"{schema}.{name}" for name, schema in known]
     raise LoadError(
         f"database {database!r}: there is no table {table!r}",
         hint=did_you_mean(table, near, what="its tables are") if near else "it has no tables: make it first",

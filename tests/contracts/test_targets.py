@@ -628,6 +628,15 @@ def test_a_table_with_a_dot_in_its_name_is_shown_as_it_must_be_written(postgresq
         assert [column.name for column in loading.columns('"a.b"')] == ["v"]
 
 
+def test_a_table_of_another_schema_is_shown_with_it(postgresql_shop: Database) -> None:
+    postgresql_shop.execute(
+        "create schema stock", "create table stock.parts (v integer)", "create table part (v integer)"
+    )
+    with postgresql_shop.target().begin() as loading, pytest.raises(LoadError) as caught:
+        loading.columns("parts")
+    assert "its tables are: part, stock.parts" in str(caught.value.hint)
+
+
 def wrong(shop: Database, declared: str, text: str) -> str:
     """Why a text cannot be read for such a column."""
     shop.execute(f"create table t (v {declared})")
