@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -93,10 +93,11 @@ class _Seen:
     pauses: Mapping[str, Pause] = field(default_factory=dict)
 
 
-def standings(loaded: Project, ledger: Ledger | None, now: datetime) -> list[Standing]:
-    """One for each job that is configured, and for each that has something open."""
+def standings(loaded: Project, ledger: Ledger | None, now: datetime, only: Collection[str] = ()) -> list[Standing]:
+    """One for each job that is configured, and for each that has something open; where `only` names some, for these."""
     seen = _look(ledger) if ledger is not None else _Seen()
-    return [_standing(loaded, name, seen, now) for name in sorted({*loaded.jobs, *seen.open_runs})]
+    names = sorted({*loaded.jobs, *seen.open_runs})
+    return [_standing(loaded, name, seen, now) for name in names if not only or name in only]
 
 
 def _look(ledger: Ledger) -> _Seen:

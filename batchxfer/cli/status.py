@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchxfer.cli import project
+from batchxfer.cli import completion, project
 from batchxfer.cli.options import AsJson, ConfigPath, context_of
 from batchxfer.cli.pulls import bytes_of, rows_of
 from batchxfer.cli.render import COLOURS
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from batchxfer.cli.standing import Standing
 
 
-def status(context: typer.Context, config: ConfigPath = None, as_json: AsJson = False) -> int:
+def status(
+    context: typer.Context,
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JOB", help="Only these jobs; default: all.", autocompletion=completion.jobs),
+    ] = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> int:
     """Tell how each job stands, and why.
 
     Last delivery, next slot, and what is late, retrying, failed or held. Exit status: 4 held (also where the ledger was put
@@ -36,8 +44,10 @@ def status(context: typer.Context, config: ConfigPath = None, as_json: AsJson = 
     loaded = project.load(words)
     now, zones = SystemClock().now(), Zones(loaded)
     with project.opened(words, loaded) as place:
-        rows = standings(loaded, place.ledger if place else None, now)
+        rows = standings(loaded, place.ledger if place else None, now, jobs or ())
         is_restored = place is not None and place.ledger.restored() is not None
+    for name in {*(jobs or ())} - {row.job for row in rows}:
+        project.known_job(loaded, name)
     if words.output.as_json:
         words.output.document({"jobs": [_document(row, zones) for row in rows]})
     else:
@@ -79,12 +89,18 @@ def _delivered_at(run: Run) -> datetime | None:
 
 
 def _draw(rows: Sequence[Standing], zones: Zones, output: Output) -> None:
-    from batchxfer.cli.table import Row as Line
-    from batchxfer.cli.table import draw
-
     if not rows:
         output.say("no jobs")
         return
+    _draw_table(rows, zones, output)
+    if any(row.gravest is not None and row.exit_code is not ExitCode.DONE for row in rows):
+        output.say("→ what happened to one, and what to type: batchxfer show RUN")
+
+
+def _draw_table(rows: Sequence[Standing], zones: Zones, output: Output) -> None:
+    from batchxfer.cli.table import Row as Line
+    from batchxfer.cli.table import draw
+
     header = ("JOB", "DELIVERED UP TO", "ROWS", "SIZE", "DUE", "NEXT", "NOW", "WHY")
     lines: list[Line] = [
         [

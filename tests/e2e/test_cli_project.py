@@ -191,6 +191,7 @@ def test_status_tells_how_each_job_stands_and_exits_by_the_worst(project: Projec
     assert held.document["jobs"][1]["late"] is True
     assert "is there already" in held.document["jobs"][1]["reason"]
     assert "late, 1 held" in project("status").out
+    assert project("status").out.endswith("→ what happened to one, and what to type: batchxfer show RUN\n")
 
 
 # --- prune ---------------------------------------------------------------------------------------
@@ -280,6 +281,20 @@ def test_a_tab_asks_the_project_that_is_named_before_the_command(project: Projec
 def test_a_tab_in_a_folder_without_a_project_offers_nothing_and_says_nothing(tmp_path: Path) -> None:
     assert completed(Project(tmp_path), "batchxfer run ") == []
     assert completed(Project(tmp_path), "batchxfer show 01") == []
+
+
+def test_status_of_some_jobs_exits_by_these_alone(project: Project) -> None:
+    project.write(f"out/daily_{SLOT[:10].replace('-', '')}.psv", "theirs")
+    assert project("run", "daily", "--slot", SLOT).code == 4
+    assert project("status", "--json").code == 4
+    other = project("status", "by-hand", "--json")
+    assert (other.code, [row["job"] for row in other.document["jobs"]]) == (0, ["by-hand"])
+    assert "batchxfer show" not in project("status", "by-hand").out
+    both = project("status", "by-hand", "daily", "--json")
+    assert (both.code, len(both.document["jobs"])) == (4, 2)
+    wrong = project("status", "dayly")
+    assert wrong.code == 2
+    assert "did you mean 'daily'?" in wrong.err
 
 
 # --- a place, or a name, that is nearly right ----------------------------------------------------
