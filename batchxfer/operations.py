@@ -6,12 +6,13 @@ Each takes the run's claim first, so that it cannot race with another worker, an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from batchxfer.config import Project
 from batchxfer.definitions import PullJob
-from batchxfer.errors import BusyError, UsageError
+from batchxfer.errors import BusyError, HeldError, UsageError
 from batchxfer.health import pause_of
 from batchxfer.model import (
     Claim,
@@ -24,6 +25,7 @@ from batchxfer.model import (
     Run,
     RunStatus,
 )
+from batchxfer.paths import PathError
 from batchxfer.ports import Clock, Ledger
 from batchxfer.runner import Runner
 from batchxfer.worker import Worker
@@ -72,7 +74,21 @@ class Operations:
             if not self._go_on(run, wait):
                 break
             run = self._ledger.find_run(run.id)
-        return run
+        return self._with_reason(run)
+
+    def _with_reason(self, run: Run) -> Run:
+        """The run with why it waits, where nothing has failed."""
+        waits = run.status is RunStatus.PENDING and not run.reason and run.job in self._project.jobs
+        return replace(run, reason=self._why_not(run)) if waits else run
+
+    def _execute(self, claim: Claim, run: Run, *, anew: bool = False, insist: bool = False) -> None:
+        """Do what is due of the run. What is paused waits, whoever asks; with `anew` for today's definition."""
+        current = self._ledger.find_run(run.id)
+        if run.job not in self._ledger.pauses():
+            self._runner.execute(claim, current, anew=anew, insist=insist)
+        elif anew and run.job in self._project.jobs:
+            with suppress(PathError):
+                self._runner.adopt(claim, current)
 
     def _why_not(self, run: Run) -> str | None:
         """Why the daemon would not start it now: it is paused, or an earlier slot is to be settled first."""
@@ -128,8 +144,8 @@ class Operations:
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
             self._reopen(claim, self._ledger.find_run(run.id))
-            self._runner.execute(claim, self._ledger.find_run(run.id), anew=True, insist=True)
-        return self._ledger.find_run(run.id)
+            self._execute(claim, run, anew=True, insist=True)
+        return self._with_reason(self._ledger.find_run(run.id))
 
     def release(self, run: Run) -> Run:
         """Send what the guard held."""
@@ -139,8 +155,8 @@ class Operations:
             self._check_alone(run)
             self._ledger.release_guard(claim)
             self._reopen(claim, self._ledger.find_run(run.id))
-            self._runner.execute(claim, self._ledger.find_run(run.id))
-        return self._ledger.find_run(run.id)
+            self._execute(claim, run)
+        return self._with_reason(self._ledger.find_run(run.id))
 
     def resend(self, run: Run) -> Run:
         """The same bytes to the same path: an equal file there stays, what is gone is sent again."""
@@ -155,6 +171,7 @@ class Operations:
                 + (f": {run.artifact.path} is gone" if run.artifact else ""),
                 hint=f"query again with: batchxfer rerun {run.id}",
             )
+        self._check_not_paused(run)
         for delivery in run.deliveries:
             self._runner.check_environment(delivery.endpoint)
         with self._worker.claimed(run.id) as claim:
@@ -162,7 +179,17 @@ class Operations:
             excluded = set() if run.status is RunStatus.SKIPPED else {DeliveryStatus.EXCLUDED}
             self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED, *excluded}))
             self._runner.execute(claim, self._ledger.find_run(run.id), resend=True)
-        return self._ledger.find_run(run.id)
+        return self._with_reason(self._ledger.find_run(run.id))
+
+    def _check_not_paused(self, run: Run) -> None:
+        """Raise HeldError where something of what was delivered could not be looked at: it would stay delivered."""
+        pauses = self._ledger.pauses()
+        for subject in (run.job, *(f"@{delivery.endpoint}" for delivery in run.deliveries)):
+            if subject in pauses and pauses[subject].until is None:
+                raise HeldError(
+                    f"{subject} is paused: {pauses[subject].why}: nothing was sent",
+                    hint=f"resend when the pause has ended: batchxfer resume {subject}",
+                )
 
     def rerun(self, run: Run, overrides: Mapping[str, ParameterValue]) -> Rerun:
         """Query again: as a new revision where a byte of the earlier one was published, else in its place."""
@@ -188,7 +215,7 @@ class Operations:
                 if before.is_pull:
                     self._ledger.load_again(claim, before.id)
                 self._anew(claim, after)
-        return Rerun(before=before, after=self._ledger.find_run(after.id))
+        return Rerun(before=before, after=self._with_reason(self._ledger.find_run(after.id)))
 
     def _check_loads(self, run: Run) -> None:
         job = self._project.jobs.get(run.job)
@@ -198,8 +225,8 @@ class Operations:
                 hint=f"what is not fetched yet is fetched with: batchxfer retry {run.id}",
             )
 
-    def _anew(self, claim: Claim, run: Run) -> Run:
-        return self._runner.execute(claim, self._ledger.find_run(run.id), anew=True)
+    def _anew(self, claim: Claim, run: Run) -> None:
+        self._execute(claim, run, anew=True)
 
     def _start_over(self, claim: Claim, run: Run, overrides: Mapping[str, ParameterValue]) -> None:
         self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED}))

@@ -103,8 +103,11 @@ class Runner:
             run = self._ensure_artifact(claim, run, job)
         artifact = run.artifact
         for delivery in self._due(run, resend) if artifact or isinstance(job, PullJob) else ():
-            paused = f"@{delivery.endpoint}" in self._ledger.pauses()
-            pause = self._settling.pause_of(job, delivery) if paused and not insist else None
+            known = self._ledger.pauses().get(f"@{delivery.endpoint}")
+            paused = known is not None
+            # A person's pause is nobody's to pass over.
+            waits = known is not None and (known.until is None or not insist)
+            pause = self._settling.pause_of(job, delivery) if waits else None
             if pause is None and isinstance(job, PullJob):
                 run = self._puller.pull(claim, run, job, delivery, paused=paused)
             elif pause is None and isinstance(job, Job) and artifact is not None:

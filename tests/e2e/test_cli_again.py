@@ -235,3 +235,57 @@ def test_names_that_would_draw_on_the_terminal_are_written_out(project: Project)
     assert said.code == 1
     assert "\x1b" not in said.out + said.err
     assert "\\x1b" in said.err
+
+
+# --- what is paused ------------------------------------------------------------------------------
+
+SECOND = '\n[endpoints.archive]\nprotocol = "local"\nroot = "archive"\n'
+
+
+@pytest.mark.parametrize("subject", ["daily", "@out"])
+@pytest.mark.parametrize("word", ["retry", "release", "rerun"])
+def test_what_is_paused_waits_whoever_asks_and_is_done_when_the_pause_ends(
+    project: Project, word: str, subject: str
+) -> None:
+    guard = "[guard]\nmax_rows = 1\n" if word == "release" else ""
+    project.job("daily", guard + DAILY.replace("from orders", "from ordres" if word == "retry" else "from orders"))
+    run = delivered(project)
+    project.job("daily", guard + DAILY)
+    before = project.delivered()
+    assert project("pause", subject, "--why", "they move").code == 0
+    said = project(word, run["run"], "--json")
+    assert (said.code, said.run["status"], said.run["reason"]) == (4, "pending", f"{subject} is paused: they move")
+    assert project.delivered() == before
+    assert f"{subject} is paused: they move" in project("run", "daily", "--slot", SLOT).err
+    assert project("resume", subject).code == 0
+    assert project("run", "--due").code == 0
+    revision = ".r2" if word == "rerun" else ""
+    assert f"daily_20260105{revision}.psv" in project.delivered()
+
+
+@pytest.mark.parametrize("subject", ["daily", "@out"])
+def test_a_resend_to_what_is_paused_is_refused_since_it_would_look_like_a_delivery(
+    project: Project, subject: str
+) -> None:
+    run = delivered(project)
+    (project.folder / "out/daily_20260105.psv").unlink()
+    assert project("pause", subject, "--why", "they move").code == 0
+    said = project("resend", run["run"])
+    assert (said.code, said.out) == (4, "")
+    assert said.err.startswith(f"error: {subject} is paused: they move: nothing was sent\n")
+    assert project("resume", subject).code == 0
+    assert project("resend", run["run"]).code == 0
+    assert project.delivered() == {"daily_20260105.psv": ROWS}
+
+
+@pytest.mark.parametrize("word", ["run", "rerun"])
+def test_what_waits_for_one_of_two_endpoints_says_why(project: Project, word: str) -> None:
+    project.write("config.toml", (project.folder / "config.toml").read_text() + SECOND)
+    (project.folder / "archive").mkdir()
+    project.job("daily", DAILY.replace('endpoint = "out"', 'endpoints = ["out", "archive"]'))
+    if word == "rerun":
+        run = delivered(project)
+    assert project("pause", "@archive", "--why", "it is full").code == 0
+    words = ["run", "daily", "--slot", SLOT] if word == "run" else ["rerun", run["run"]]
+    said = project(*words)
+    assert (said.code, said.err.splitlines()[0]) == (4, "error: @archive is paused: it is full")

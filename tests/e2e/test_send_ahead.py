@@ -130,6 +130,7 @@ def test_an_endpoint_that_is_paused_meanwhile_gets_nothing(project: Project, mon
     waiting = run(project)
     assert (waiting["status"], attempts(waiting)) == ("pending", [(None, "built"), ("out", "transient")])
     assert waiting["attempts"][1]["error"]["message"] == "endpoint 'out' was paused while the file was built"
+    assert waiting["reason"] == "@out is paused: maintenance"
     assert project.delivered() == {}
 
 

@@ -377,7 +377,7 @@ class Files(Machine):
             self.work_off()
         for run in self.newest().values():
             # The good one that came in the place of what was none may have been another slot's to take.
-            if run.status is RunStatus.FAILED:
+            if run.status is RunStatus.FAILED and "ends inside a value" in (run.reason or ""):
                 self.type("exclude", run)
         self.what_holds()
         stopped = {RunStatus.FAILED, RunStatus.HELD}
