@@ -238,6 +238,11 @@ class FormatOptions(Table):
     false: str = Field(default="false", description="How false is written.")
     bytes: Literal["base64", "hex"] = Field(default="base64", description="How binary values are written.")
 
+    @property
+    def tells_integers_from_decimals(self) -> bool:
+        """Whether an integer may be written in another way in a column of decimals."""
+        return True
+
 
 # --- jobs/NAME.toml ------------------------------------------------------------------------------
 

@@ -35,6 +35,14 @@ TOTALS = ("rows", "sum[]", "count[]")
 # --- columns -------------------------------------------------------------------------------------
 
 
+def takes_any_number(options: FormatOptions) -> bool:
+    """Whether the file is the same, be a column of integers called that, or one of decimals."""
+    records = (options.header_record, options.trailer_record)
+    totals = any(record is not None and "[" in record for record in records)
+    typed = any(column.type is not None for column in options.columns)
+    return not (options.tells_integers_from_decimals or totals or typed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
     """One column of the file: where it stands in the source, what it is in the file, and how it gets there."""

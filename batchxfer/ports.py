@@ -63,10 +63,15 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A query with `:name` parameters, and a value for each name that it uses; other values are ignored."""
+    """A query with `:name` parameters, and a value for each name that it uses; other values are ignored.
+
+    With `any_number` an integer means the same to whoever reads it in a column of integers and in one of decimals. A source
+    that would have to look at all rows to tell them apart may then call a column of integers one of decimals.
+    """
 
     text: str
     parameters: Mapping[str, ParameterValue]
+    any_number: bool = False
 
 
 class Rows(Protocol):

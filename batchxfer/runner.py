@@ -225,12 +225,12 @@ class Runner:
 
         Raises AttemptError."""
         # Arrow is imported where rows are.
-        from batchxfer.layout import Encoder
+        from batchxfer.layout import Encoder, takes_any_number
 
         definition = self._definition(run)
         source = self._adapters.source(definition.database)
         parameters = naming.query_parameters(run.job, run.due, run.parameters)
-        query = Query(text=definition.query, parameters=parameters)
+        query = Query(text=definition.query, parameters=parameters, any_number=takes_any_number(definition.format))
         with source.read(query) as rows:
             encoder = Encoder(
                 definition.format,

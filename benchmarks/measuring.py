@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import IO
 
 MIB = 1024 * 1024
+PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """What one command took. `cpu_seconds` is user and system time of the process and those that it waited for;
-    `peak_mib` the most memory that one of them held."""
+    `peak_mib` the most memory that they held at a time, what they share counted for each."""
 
     seconds: float
     cpu_seconds: float
@@ -56,7 +59,8 @@ def run(
             cwd=folder,
             env={**os.environ, **(environment or {})},
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        with Family(process.pid) as family:
+            _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         said = _text(out)
@@ -65,8 +69,51 @@ def run(
     return Measured(
         seconds=_own_seconds(said) or seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mib=usage.ru_maxrss / 1024,
+        peak_mib=max(usage.ru_maxrss, family.peak_kib) / 1024,
     )
+
+
+class Family:
+    """Looks at the memory of a process and all those that it has started, again and again, until the context is left."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_kib = 0
+        self._pid = pid
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Family:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._left.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._left.wait(LOOK_SECONDS):
+            self.peak_kib = max(self.peak_kib, sum(map(_resident_kib, self._members())))
+
+    def _members(self) -> list[int]:
+        parents = {int(path.name): _parent(path) for path in Path("/proc").glob("[0-9]*")}
+        members = [self._pid]
+        for member in members:
+            members += [pid for pid, parent in parents.items() if parent == member]
+        return members
+
+
+def _parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _resident_kib(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_KIB
+    except (OSError, IndexError):
+        return 0
 
 
 def peer(name: str, *words: str | Path | int) -> list[str]:

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pytest
 
 from batchxfer.credentials import Secret
-from batchxfer.databases import postgresql, sqlalchemy
+from batchxfer.databases import _canonical, _sqlite, postgresql, sqlalchemy
+from batchxfer.databases._sqlite_process import Process, started
 from batchxfer.definitions import DatabaseOptions
 from batchxfer.model import Column
 from batchxfer.ports import Query, Source, Target
@@ -177,6 +178,30 @@ def sqlite_shop(tmp_path: Path) -> Database:
 
 
 @pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[Process]:
+    """Rows of SQLite that come after the first ones are fetched by a process of its own, however small the file is. Those
+    processes, None where one could not be used."""
+    begun: list[Any] = []
+
+    def spied(*words: Any, **more: Any) -> Process | None:
+        begun.append(started(*words, **more))
+        return begun[-1]
+
+    monkeypatch.setattr(_sqlite, "LARGE_BYTES", 0)
+    monkeypatch.setattr(_sqlite, "started", spied)
+    return begun
+
+
+@pytest.fixture
+def sqlite_elsewhere_shop(
+    sqlite_shop: Database, elsewhere: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    monkeypatch.setattr(_canonical, "FIRST_ROWS", 1)
+    yield sqlite_shop
+    assert None not in elsewhere
+
+
+@pytest.fixture
 def mariadb_shop(mariadb_socket: str) -> Iterator[Database]:
     name = f"t{uuid4().hex}"
     Mariadb("", mariadb_socket, "mysql").execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
@@ -184,7 +209,7 @@ def mariadb_shop(mariadb_socket: str) -> Iterator[Database]:
     Mariadb("", mariadb_socket, "mysql").execute(f"DROP DATABASE {name}")
 
 
-@pytest.fixture(params=["postgresql", "sqlite", "mariadb"])
+@pytest.fixture(params=["postgresql", "sqlite", "sqlite_elsewhere", "mariadb"])
 def shop(request: pytest.FixtureRequest) -> Database:
     """An empty database of each kind."""
     database = request.getfixturevalue(f"{request.param}_shop")

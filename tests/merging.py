@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchxfer import spool
 from batchxfer.codec import delimited
 from batchxfer.errors import UnwritableValue
-from batchxfer.layout import Encoder
+from batchxfer.layout import Encoder, takes_any_number
 from batchxfer.model import Column
 from batchxfer.ports import Query, Rows
 from tests.databases import Database
@@ -30,12 +30,13 @@ class OneByOne:
         return iter(self._rows)
 
 
-def build(shop: Database, query: str, folder: Path, *, merging: bool, **keys: Any) -> bytes:
-    """The file of a query in a delimited format."""
+def build(shop: Database, query: str, folder: Path, *, merging: bool, looking: bool = False, **keys: Any) -> bytes:
+    """The file of a query in a delimited format; `looking` for whether numbers are integers or decimals, in any case."""
     options = delimited.Options.model_validate({"kind": "delimited", **keys})
     path = folder / "out" / ("merged" if merging else "apart")
     path.unlink(missing_ok=True)
-    with shop.source().read(Query(text=query, parameters={})) as rows:
+    any_number = not looking and takes_any_number(options)
+    with shop.source().read(Query(text=query, parameters={}, any_number=any_number)) as rows:
         given_rows = rows if merging else OneByOne(rows)
         encoder = Encoder(options, delimited.Codec, rows.columns, {})
         artifact = spool.build(
@@ -49,12 +50,15 @@ def merged(shop: Database, query: str, folder: Path, **keys: Any) -> bytes:
     """The same, as long as both ways give the same."""
     together = build(shop, query, folder, merging=True, **keys)
     assert together == build(shop, query, folder, merging=False, **keys)
+    assert together == build(shop, query, folder, merging=False, looking=True, **keys)
     return together
 
 
-def outcome(shop: Database, query: str, folder: Path, merging: bool, keys: dict[str, Any]) -> bytes | str:
+def outcome(
+    shop: Database, query: str, folder: Path, merging: bool, keys: dict[str, Any], *, looking: bool = False
+) -> bytes | str:
     try:
-        return build(shop, query, folder, merging=merging, **keys)
+        return build(shop, query, folder, merging=merging, looking=looking, **keys)
     except UnwritableValue as error:
         return error.message
 

@@ -32,6 +32,10 @@ class Options(FormatOptions):
         False, description="Whether a text that a spreadsheet would take for a formula gets a ' before it."
     )
 
+    @property
+    def tells_integers_from_decimals(self) -> bool:
+        return False
+
     @classmethod
     def complaints(cls, table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from super().complaints(table)

@@ -21,6 +21,10 @@ class Options(FormatOptions):
     null: Literal["null", "omit"] = Field("null", description="NULL as null, or its key left out.")
     ascii: bool = Field(False, description="Whether what is not ASCII is escaped.")
 
+    @property
+    def tells_integers_from_decimals(self) -> bool:
+        return self.decimals != "number"
+
     @classmethod
     def complaints(cls, table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from super().complaints(table)

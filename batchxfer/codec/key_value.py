@@ -22,6 +22,10 @@ class Options(FormatOptions):
     )
     null: Literal["empty", "omit"] = Field("empty", description="NULL as a name without a value, or left out.")
 
+    @property
+    def tells_integers_from_decimals(self) -> bool:
+        return False
+
     @classmethod
     def complaints(cls, table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from super().complaints(table)

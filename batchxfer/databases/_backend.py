@@ -35,7 +35,7 @@ class Opened:
     """A query that runs: the result and the driver's cursor beneath it, and the rows that came first.
 
     `source` is the query with its `:name` parameters, `text` with the driver's placeholders for `arguments`; `complete` says
-    that there are no more rows than the first.
+    that there are no more rows than the first; `any_number` is the query's (ports.Query).
     """
 
     connection: sa.Connection
@@ -48,6 +48,7 @@ class Opened:
     fetch: Callable[[int], Sequence[Row]]
     first: Sequence[Row]
     complete: bool
+    any_number: bool
 
 
 class Merging(Protocol):

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import date, datetime
 from datetime import time as clock_time
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,6 +26,9 @@ from batchxfer import sql
 from batchxfer.databases._backend import MEND, Backend, Opened, original
 from batchxfer.databases._canonical import Reader, digits_reader, reader_of
 from batchxfer.databases._sqlite_json import Lines, is_exact, is_worthwhile
+from batchxfer.databases._sqlite_process import Asked, BrokenOff, Process, started
+from batchxfer.databases._sqlite_rows import STEPS
+from batchxfer.databases._sqlite_together import integers_so_far
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, PermanentError, QueryError, UnwritableValue
 from batchxfer.model import ColumnType, ParameterValue, TypeName
 
@@ -37,11 +41,44 @@ _CLASSES = {
 _CLASS_OF = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _NUMBERS = frozenset({"integer", "real"})
 _SETTLED = (frozenset({"text"}), frozenset({"blob"}))
+_SETTLED_NUMBERS = (frozenset({"integer"}), _NUMBERS)
 _HINT = "cast the column to one type in the query, as in CAST(amount AS TEXT)"
+_TRIED_AGAIN = "it is tried again; a signal 9 is often the system's, whose memory is short"
 _GONE = ("unable to open", "locked", "busy", "disk i/o", "interrupted", "schema has changed", "out of memory")
-STEPS = 10_000
-"""Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
 _MOST_TERMS = 100
+LARGE_BYTES = 32 << 20
+"""The rows of a smaller file are there before another process has started."""
+
+
+class Connection(sqlite3.Connection):
+    """A connection that may know whether anything was committed since it began to read."""
+
+    watch: sqlite3.Connection | None = None
+    """A second connection, in no transaction, that sees what others commit."""
+    _version: object = None
+
+    def watch_commits(self, watch: sqlite3.Connection) -> None:
+        """To be called before the transaction begins."""
+        self.watch = watch
+        self._version = self._seen()
+
+    def is_unchanged(self) -> bool:
+        """Whether who begins to read now, or has begun before, sees what this transaction sees."""
+        return self._version is not None and self._seen() == self._version
+
+    def _seen(self) -> object:
+        if self.watch is None:
+            return None
+        try:
+            return self.watch.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            # Somebody is writing.
+            return None
+
+    def close(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
+        super().close()
 
 
 class SqliteBackend(Backend):
@@ -49,17 +86,20 @@ class SqliteBackend(Backend):
     fetches_ahead = True
     _ends = 0.0
     _together = False
+    _process: Process | None = None
+    _interrupted = False
 
     def make_engine(self) -> sa.Engine:
         return sa.create_engine("sqlite://", poolclass=sa.NullPool, creator=self._open)
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
+    def _open(self, timeout: float | None = None) -> Connection:
+        connection: Connection = sqlite3.connect(
             self._uri(),
             uri=True,
-            timeout=self.options.connect_timeout.total_seconds(),
+            timeout=self.options.connect_timeout.total_seconds() if timeout is None else timeout,
             isolation_level=None,
             check_same_thread=False,
+            factory=Connection,
         )
         # A file that is attached is made where there is none, even in a session that only reads.
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -76,11 +116,22 @@ class SqliteBackend(Backend):
         driver: Any = connection.connection.dbapi_connection
         ends = self._ends = time.monotonic() + self.options.statement_timeout.total_seconds()
         driver.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
+        if self._is_large():
+            driver.watch_commits(self._open(timeout=0))
         driver.execute("BEGIN")
+
+    def _is_large(self) -> bool:
+        with suppress(OSError, ValueError):
+            path = Path((self.url.database or "").removeprefix("file:"))
+            return not self.writes and path.stat().st_size >= LARGE_BYTES
+        return False
 
     def interrupt(self, connection: sa.Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
+        self._interrupted = True
         driver.interrupt()
+        if self._process is not None:
+            self._process.kill()
 
     def cancel(self, connection: sa.Connection, cursor: Any) -> None:
         cursor.close()
@@ -101,11 +152,12 @@ class SqliteBackend(Backend):
     def readers(self, opened: Opened) -> list[Reader]:
         scanned = not opened.complete and _is_query(opened)
         classes = _classes_scanned(opened) if scanned else _classes_seen(opened)
+        open_ended = scanned and opened.any_number
         # A mix may have values that JSON has not, and its error names the first of them.
         self._together = scanned and all(len(found) <= 1 or found == _NUMBERS for found in classes)
         declared = _declared_types(opened) if not all(classes) else [TypeName.TEXT] * len(classes)
         return [
-            _reader(name, found, first, empty)
+            _reader(name, found, first, empty, open_ended=open_ended)
             for name, found, first, empty in zip(opened.names, classes, _first_classes(opened), declared, strict=True)
         ]
 
@@ -114,13 +166,33 @@ class SqliteBackend(Backend):
             return None
         # From the first row again: what was fetched was only looked at. A query that is open keeps its lock.
         opened.cursor.close()
-        return Lines(_driver(opened), _as_table(opened), opened.arguments, readers, opened.first)
+        table, driver = _as_table(opened), _driver(opened)
+        return Lines(driver, table, opened.arguments, readers, opened.first, partial(self._elsewhere, driver))
+
+    def _elsewhere(self, driver: Connection, asked: Asked) -> Process | None:
+        """A process that fetches, where the file is large, and nothing was committed to it since this transaction began."""
+        if driver.watch is None:
+            return None
+        process = started(self._uri(), asked, seconds=self._ends - time.monotonic())
+        if process is not None and not driver.is_unchanged():
+            process.close()
+            return None
+        self._process = process
+        if process is not None and self._interrupted:
+            process.kill()
+        return process
 
     # errors
 
     def failed(self, exc: BaseException) -> BatchxferError:
         first = original(exc)
         text = str(first)
+        if isinstance(first, BrokenOff):
+            return DatabaseUnavailable(
+                self.says(f"the process that fetches the rows broke off: {text}"), hint=_TRIED_AGAIN
+            )
+        if isinstance(first, MemoryError):
+            return DatabaseUnavailable(self.says("out of memory"))
         if "Could not decode to UTF-8" in text:
             return UnwritableValue(self.says(first), hint="the text is not UTF-8: cast it to BLOB in the query")
         if text == "interrupted" and time.monotonic() <= self._ends:
@@ -178,7 +250,9 @@ def _classes_scanned(opened: Opened) -> list[frozenset[str]]:
     """The classes of all rows, by one more pass, or by two where they are not those of the first rows."""
     classes = dict(zip(_names(opened), _classes_seen(opened), strict=True))
     # A column whose first values are texts, or blobs, is one of those, or its first other value is an error.
-    open_ones = {column: found for column, found in classes.items() if found not in _SETTLED}
+    # So are numbers to whom any number is the same.
+    settled = _SETTLED + (_SETTLED_NUMBERS if opened.any_number else ())
+    open_ones = {column: found for column, found in classes.items() if found not in settled}
     if open_ones and not _are_as_seen(opened, open_ones):
         # The least and the greatest name tell all that matters.
         ends = [f"{end}(nullif(typeof({column}), 'null'))" for column in open_ones for end in ("min", "max")]
@@ -262,9 +336,12 @@ def affinity(declared: str) -> TypeName:
     return TypeName.DECIMAL if any(word in text for word in ("DEC", "NUM")) else TypeName.TEXT
 
 
-def _reader(name: str, classes: frozenset[str], first: str | None, empty: TypeName) -> Reader:
+def _reader(name: str, classes: frozenset[str], first: str | None, empty: TypeName, *, open_ended: bool) -> Reader:
+    """How a column is read; with `open_ended` integers only began it."""
     if not classes:
         return reader_of(name, empty, hint=_HINT)
+    if open_ended and classes == frozenset({"integer"}):
+        return integers_so_far(name, hint=_HINT)
     if classes == _NUMBERS:
         return digits_reader(name, ColumnType(TypeName.DECIMAL), hint=_HINT)
     return reader_of(name, _CLASSES[first or min(classes)], hint=_HINT)

@@ -9,34 +9,33 @@ look as it should, the rows are read again from there, value by value.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
+from copy import copy
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
 
 from batchxfer.databases._ahead import StartAgain, Steps
-from batchxfer.databases._canonical import BATCH_BYTES, Reader, Row, batch_of, next_size
-from batchxfer.databases._sqlite_together import Making, Together, goes_together, is_plain
+from batchxfer.databases._canonical import BATCH_BYTES, Reader, Row
+from batchxfer.databases._sqlite_process import Asked, Packet, Process
+from batchxfer.databases._sqlite_rows import BLOB, LINE, MOST_ROWS, NUMBER, TEXT, packets
+from batchxfer.databases._sqlite_together import Making, Together, array_of, is_plain, kind_together, settled
 from batchxfer.model import TypeName
 from batchxfer.ports import Apart, Merge
 
 MOST_TOGETHER = 100
 """A function of SQLite takes 127 arguments."""
-MOST_ROWS = 16_000
-"""In a batch: so many that what is done once for each costs little."""
-MOST_AT_ONCE = 128
-"""So many rows are fetched before their size is looked at: those to come may be much larger than those before."""
+_KINDS = {TypeName.TEXT: TEXT, TypeName.BYTES: BLOB}
 _WORTH_A_TEXT = 3
 """Fewer columns that are not merged come sooner as they are."""
 
 _EVERY_CHARACTER = "".join(map(chr, [*range(0x80), 0xE9, 0x2028, 0x65E5, 0xFFFD, 0x1F600]))
 
 _Batch = TypeVar("_Batch")
-_Make = Callable[[Sequence[Sequence[Any]], int], _Batch | None]
+_Make = Callable[[Sequence[Any], int, int], _Batch | None]
 
 
 def is_exact(driver: sqlite3.Connection) -> bool:
@@ -54,24 +53,32 @@ def is_exact(driver: sqlite3.Connection) -> bool:
 
 def is_worthwhile(readers: Sequence[Reader]) -> bool:
     """Whether enough columns can come together."""
-    return 2 * sum(map(goes_together, readers)) >= max(len(readers), 1)
+    return 2 * sum(kind_together(reader) is not None for reader in readers) >= max(len(readers), 1)
 
 
 class Lines:
     """The rows of a query from its first on, as ports.TextMergingRows says.
 
     `q` is the query as a table with the columns c0, c1 …: `WITH q(…) AS (…)`. `first` are its first rows, which say what looks
-    plain, and how many fit into a batch.
+    plain, and how many fit into a batch. `elsewhere` gives a process that fetches what is asked, of the same state of the
+    database; None where this one has to.
     """
 
     def __init__(
-        self, driver: sqlite3.Connection, q: str, arguments: Any, readers: Sequence[Reader], first: Sequence[Row]
+        self,
+        driver: sqlite3.Connection,
+        q: str,
+        arguments: Any,
+        readers: Sequence[Reader],
+        first: Sequence[Row],
+        elsewhere: Callable[[Asked], Process | None],
     ) -> None:
         self._driver = driver
         self._q = q
         self._arguments = arguments
         self._readers = readers
         self._first = first
+        self._elsewhere = elsewhere
 
     @property
     def mergeable(self) -> Collection[int]:
@@ -92,8 +99,7 @@ class Lines:
 
     def _of(self, kind: TypeName) -> list[int]:
         """The columns of a type that can be a part of a JSON text."""
-        readers = enumerate(self._readers)
-        return [index for index, reader in readers if reader.column.type.name is kind and goes_together(reader)]
+        return [index for index, reader in enumerate(self._readers) if kind_together(reader) is kind]
 
     def _looks_plain(self, index: int, special: str) -> bool:
         values = [row[index] for row in self._first]
@@ -101,7 +107,7 @@ class Lines:
 
     def _shared_out(self, indices: Sequence[int], least: int = 1) -> tuple[list[Together], list[int]]:
         """Which of the columns come together, and which alone."""
-        together = [index for index in indices if goes_together(self._readers[index])]
+        together = [index for index in indices if kind_together(self._readers[index]) is not None]
         if len(together) < least:
             together = []
         starts = range(0, len(together), MOST_TOGETHER)
@@ -116,37 +122,69 @@ class Lines:
         alone: Sequence[int],
         make: _Make[_Batch],
         as_it_is: Callable[[pa.RecordBatch], _Batch],
+        row: int = 1,
     ) -> Steps[_Batch]:
-        """What makes the batches; `make` gives None for rows that are to be read value by value."""
+        """What makes the batches from `row` on; `make` gives None for rows that are to be read in another way."""
         asked = {*alone, *(index for group in groups for index in group.fields)}
 
-        def made(rows: Sequence[Row], first_row: int) -> _Batch:
-            batch = make([_column(rows, index) for index in range(len(rows[0]))], first_row)
+        def made(fetched: Sequence[Any], rows: int, first_row: int) -> _Batch:
+            batch = make(fetched, rows, first_row)
             return again(first_row) if batch is None else batch
 
         def again(first_row: int) -> _Batch:
-            raise StartAgain(self._one_by_one(first_row, asked, as_it_is))
+            other = self._settled(first_row, asked, as_it_is) or self._one_by_one(first_row, asked, as_it_is)
+            raise StartAgain(other)
 
-        sized = [*range(len(groups)), *(len(groups) + place for place in self._sized(alone))]
-        row = 1
-        with closing(self._asked(groups, alone)) as cursor:
+        with closing(self._packets(groups, alone, row - 1)) as found:
             try:
-                for rows in self._fetched(cursor, sized):
-                    yield partial(made, rows, row)
-                    row += len(rows)
+                for rows, fetched in found:
+                    yield partial(made, fetched, rows, row)
+                    row += rows
             except sqlite3.OperationalError as exc:
                 if "BLOB" not in str(exc):
                     raise
                 # A blob where all values before were texts or integers.
                 yield partial(again, row)
 
-    def _asked(self, groups: Sequence[Together], alone: Sequence[int]) -> sqlite3.Cursor:
-        """The query, once it is known that nothing in it makes JSON: that would not be taken for a text."""
+    def _settled(
+        self, row: int, asked: Collection[int], as_it_is: Callable[[pa.RecordBatch], _Batch]
+    ) -> Steps[_Batch] | None:
+        """The rows from `row` on, none put together, with columns that may have reals beside those that come together; None
+        where there are none such."""
+        readers = list(map(settled, self._readers))
+        if readers == self._readers:
+            return None
+        lines = copy(self)
+        lines._readers = readers
+        groups, alone = lines._shared_out(sorted(asked))
+        making = Making(readers, groups, alone)
+
+        def make(fetched: Sequence[Any], rows: int, first_row: int) -> _Batch | None:
+            batch = making.apart(fetched, rows, first_row)
+            return None if batch is None else as_it_is(batch)
+
+        return lines._steps(groups, alone, make, as_it_is, row)
+
+    def _packets(self, groups: Sequence[Together], alone: Sequence[int], skip: int) -> Generator[Packet, None, None]:
+        """The rows as they are fetched, by another process where that is worthwhile."""
+        kinds = [*(LINE for _ in groups), *map(self._kind, alone)]
+        asked = self._query(self._asked(groups, alone), kinds, skip)
+        process = self._elsewhere(asked)
+        if process is None:
+            yield from self._here(asked)
+            return
+        with closing(process):
+            yield from process.packets()
+
+    def _here(self, asked: Asked) -> Generator[Packet, None, None]:
+        with closing(self._driver.execute(asked.text, asked.arguments)) as cursor:
+            yield from packets(cursor, **asked.limits)
+
+    def _asked(self, groups: Sequence[Together], alone: Sequence[int]) -> str:
+        """The query, so that nothing in it makes JSON: that would not be taken for a text."""
         text = self._select(groups, alone, "c{}")
         made = sum(called.startswith((b"json", b"->")) for called in self._called(text))
-        return self._driver.execute(
-            text if made <= len(groups) else self._select(groups, alone, "c{} || ''"), self._arguments
-        )
+        return text if made <= len(groups) else self._select(groups, alone, "c{} || ''")
 
     def _called(self, text: str) -> list[bytes]:
         """What each step of the query has to do with: functions, and constants of any kind."""
@@ -165,9 +203,9 @@ class Lines:
         return f"{self._q} SELECT {', '.join(names)} FROM q"  # noqa: S608 - it has already run by itself
 
     def _one_by_one(
-        self, first_row: int, asked: Collection[int], as_it_is: Callable[[pa.RecordBatch], _Batch]
+        self, row: int, asked: Collection[int], as_it_is: Callable[[pa.RecordBatch], _Batch]
     ) -> Steps[_Batch]:
-        """The rows from `first_row` on, value by value.
+        """The rows from `row` on, value by value.
 
         It is asked for the columns of the query that was given up and no others: which they are decides whether SQLite reads
         an index instead of the table, and so the order of the rows.
@@ -175,55 +213,35 @@ class Lines:
         every = range(len(self._readers))
         names = ", ".join(f"c{index}" if index in asked else "NULL" for index in every)
         text = f"{self._q} SELECT {names} FROM q"  # noqa: S608 - it has already run by itself
-        with closing(self._driver.execute(text, self._arguments)) as cursor:
-            for _ in islice(cursor, first_row - 1):
-                pass
-            row = first_row
-            for rows in self._fetched(cursor, self._sized(every)):
-                yield partial(as_it_is, batch_of(self._readers, rows, row))
-                row += len(rows)
+        query = self._query(text, list(map(self._kind, every)), row - 1)
+        with closing(self._here(query)) as found:
+            for rows, columns in found:
+                read = zip(self._readers, columns, strict=True)
+                arrays = [array_of(reader, column, row) for reader, column in read]
+                batch = pa.RecordBatch.from_arrays(arrays, [reader.column.name for reader in self._readers])
+                yield partial(as_it_is, batch)
+                row += rows
 
-    def _sized(self, columns: Sequence[int]) -> list[int]:
-        """The places of the columns whose values have a length."""
-        kinds = [self._readers[index].column.type.name for index in columns]
-        return [place for place, kind in enumerate(kinds) if kind in (TypeName.TEXT, TypeName.BYTES)]
-
-    def _fetched(self, cursor: sqlite3.Cursor, sized: Sequence[int]) -> Iterator[list[Row]]:
-        """The rows of each batch; `sized` are the columns whose values have a length."""
+    def _query(self, text: str, kinds: Sequence[str], skip: int) -> Asked:
         # The first rows say how many fit.
         piece = max(1, len(self._first))
-        rows: list[Row] = []
-        size = 0
-        while found := cursor.fetchmany(min(piece, MOST_ROWS, MOST_AT_ONCE)):
-            more = _size(found, sized)
-            piece = next_size(len(found), more)
-            if rows and (len(rows) + len(found) > MOST_ROWS or size + more > BATCH_BYTES):
-                yield rows
-                rows, size = [], 0
-            if more > BATCH_BYTES:
-                yield from (found[start : start + piece] for start in range(0, len(found), piece))
-                continue
-            rows += found
-            size += more
-        if rows:
-            yield rows
+        return Asked(
+            text=text,
+            arguments=self._arguments,
+            kinds=kinds,
+            piece=piece,
+            skip=skip,
+            most_rows=MOST_ROWS,
+            most_bytes=BATCH_BYTES,
+        )
+
+    def _kind(self, index: int) -> str:
+        return _KINDS.get(self._readers[index].column.type.name, NUMBER)
 
 
-def _itself(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch
+def _itself(made: _Batch) -> _Batch:
+    return made
 
 
 def _apart(batch: pa.RecordBatch) -> pa.RecordBatch | Apart:
     return Apart(batch=batch)
-
-
-def _size(rows: Sequence[Row], sized: Sequence[int]) -> int:
-    try:
-        return sum(sum(map(len, filter(None, _column(rows, index)))) for index in sized)
-    except TypeError:
-        # A number where there is to be a text: making a batch of it says so.
-        return 0
-
-
-def _column(rows: Sequence[Row], index: int) -> list[Any]:
-    return [row[index] for row in rows]

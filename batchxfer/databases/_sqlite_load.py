@@ -19,7 +19,8 @@ from batchxfer import instants
 from batchxfer.databases._backend import original
 from batchxfer.databases._loads import MEND
 from batchxfer.databases._sqlalchemy_load import Loading
-from batchxfer.databases._sqlite import STEPS, affinity
+from batchxfer.databases._sqlite import affinity
+from batchxfer.databases._sqlite_rows import STEPS
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, RowRefused
 from batchxfer.model import ColumnType, TargetColumn, TypeName
 

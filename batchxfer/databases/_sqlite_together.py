@@ -1,5 +1,7 @@
 """Makes columns of many rows that SQLite hands over as a JSON text each, or one text of the columns that a format merges.
 
+What is fetched is as _sqlite_rows.packets says: the JSON texts are the lines of one text.
+
 A JSON text without its brackets is a record of CSV, which Arrow's reader takes apart. A text with an escape takes one more
 step, a batch with a rare one Python's own. Where all values are plain, the quotes are left out, and nothing is taken apart.
 """
@@ -7,29 +9,45 @@ step, a batch with a rare one Python's own. Where all values are plain, the quot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchxfer.databases._canonical import Reader
-from batchxfer.model import TypeName
+from batchxfer.databases._canonical import Reader, digits_reader
+from batchxfer.model import ColumnType, TypeName
 from batchxfer.ports import Apart, Merge
 
 _ROW_END = b"]\n["
 # Control characters never come as they are: some stand for what CSV would take for its own.
 _ESCAPES = ((b"\\\\", b"\x01"), (b'\\"', b"\x02"), (b"\\n", b"\x03"), (b"\\r", b"\x04"), (b"\\t", b"\t"))
 _STAND_FOR = ((b"\x01", "\\"), (b"\x02", '"'), (b"\x03", "\n"), (b"\x04", "\r"))
-_PATTERNS = {TypeName.INTEGER: r"(?:-?[0-9]+|null)", TypeName.TEXT: r'(?:"(?:[^"\\]|\\.)*"|null)'}
+_PATTERNS = {TypeName.INTEGER: r"(?:-?[0-9]+|null)", TypeName.TEXT: r'(?:"(?:[^"\\\n]|\\.)*"|null)'}
 _NEVER_PLAIN = '"\\,[]' + "".join(map(chr, range(0x20)))
 _PATIENCE = 3
 """So many batches more that come apart than that are merged, and it is tried no longer."""
 
 
-def goes_together(reader: Reader) -> bool:
-    """Whether a column can be a part of the JSON text."""
-    return reader.column.type.name in _PATTERNS and reader.convert is None
+@dataclass(frozen=True, kw_only=True)
+class IntegersSoFar(Reader):
+    """Reads numbers as their digits. They were integers so far, which can be a part of the JSON text."""
+
+
+def integers_so_far(name: str, *, hint: str) -> IntegersSoFar:
+    return IntegersSoFar(**vars(digits_reader(name, ColumnType(TypeName.DECIMAL), hint=hint)))
+
+
+def settled(reader: Reader) -> Reader:
+    """The same for numbers that are no integers any more."""
+    return Reader(**vars(reader)) if isinstance(reader, IntegersSoFar) else reader
+
+
+def kind_together(reader: Reader) -> TypeName | None:
+    """What a column is as a part of the JSON text; None where it cannot be one."""
+    kind = TypeName.INTEGER if isinstance(reader, IntegersSoFar) else reader.column.type.name
+    return kind if kind in _PATTERNS and (kind is TypeName.INTEGER or reader.convert is None) else None
 
 
 def is_plain(text: str, special: str) -> bool:
@@ -44,42 +62,42 @@ class Together:
         self.fields = fields
         self.merge = merge
         self._readers = [readers[index] for index in fields]
-        kinds = [reader.column.type.name for reader in self._readers]
-        self._pattern = rf"^\[{','.join(map(_PATTERNS.__getitem__, kinds))}\]$"
+        kinds = [kind for reader in self._readers if (kind := kind_together(reader)) is not None]
+        line = rf"\[{','.join(map(_PATTERNS.__getitem__, kinds))}\]"
+        self._pattern = rf"^{line}(?:\n{line})*$"
         special = "" if merge is None else merge.special
         self._plain, self._plain_or_null = (_plain_lines(kinds, special, null) for null in ("", "|null"))
 
-    def columns(self, lines: Sequence[bytes], first_row: int) -> list[pa.Array] | None:
+    def columns(self, lines: bytes, rows: int, first_row: int) -> list[pa.Array] | None:
         """The columns; None where a line is not as it should be."""
-        if not pc.all(pc.match_substring_regex(pa.array(lines, pa.binary()), self._pattern)).as_py():
+        if lines.count(b"\n") != rows - 1 or not _matches(lines, self._pattern, pa.large_binary()):
             return None
-        data = b"\n".join(lines).replace(_ROW_END, b"\n")[1:-1]
+        data = lines.replace(_ROW_END, b"\n")[1:-1]
         escaped = b"\\" in data
         if escaped:
             for escape, stand_in in _ESCAPES:
                 data = data.replace(escape, stand_in)
         try:
             if b"\\" in data:
-                values = zip(*map(orjson.loads, lines), strict=True)
+                values = zip(*map(orjson.loads, lines.split(b"\n")), strict=True)
                 return [reader.array(column, first_row) for reader, column in zip(self._readers, values, strict=True)]
             return [_plain(array) if escaped else array for array in self._read_csv(data)]
         except (pa.ArrowInvalid, orjson.JSONDecodeError):
             return None
 
-    def text(self, lines: Sequence[bytes], merge: Merge) -> pa.Array | None:
+    def text(self, lines: bytes, rows: int, merge: Merge) -> pa.Array | None:
         """The columns as one text; None where a line is not as it should be, or a text in it not plain."""
-        data = b"\n".join([*lines, b""])
         null = merge.null.encode()
-        if not _is_utf8(data) or (null and b'"%b"' % null in data):
+        if lines.count(b"\n") != rows - 1 or not _is_utf8(lines) or (null and b'"%b"' % null in lines):
             return None
         # The first NULL ends the first look.
-        if _matches(data, self._plain):
-            return _split(_separated(data, merge.separator))
-        if not _matches(data, self._plain_or_null):
+        if _matches(lines, self._plain):
+            return _split(_separated(lines, merge.separator))
+        if not _matches(lines, self._plain_or_null):
             return None
         stand_in = next(byte for byte in map(chr, range(1, 0x20)) if byte not in merge.separator).encode()
         # What is plain has neither a comma nor a bracket: this is no part of a text.
-        data = data.replace(b",null", b"," + stand_in).replace(b"[null", b"[" + stand_in)
+        data = lines.replace(b",null", b"," + stand_in).replace(b"[null", b"[" + stand_in)
         return _split(_separated(data, merge.separator).replace(stand_in, null))
 
     def _read_csv(self, data: bytes) -> Iterator[pa.Array]:
@@ -118,56 +136,62 @@ class Making:
         self._wanted = wanted
         self._hope = _PATIENCE
 
-    def apart(self, fetched: Sequence[Sequence[Any]], first_row: int) -> pa.RecordBatch | None:
+    def apart(self, fetched: Sequence[Any], rows: int, first_row: int) -> pa.RecordBatch | None:
         """The batch with all columns; None where something is not as it should be."""
-        arrays = self._arrays(self._groups, fetched, first_row)
+        arrays = self._arrays(self._groups, fetched, rows, first_row)
         if arrays is None:
             return None
-        nobody = len(fetched[0])
         columns = [
-            arrays[index] if index in arrays else pa.nulls(nobody, reader.arrow)
+            arrays[index] if index in arrays else pa.nulls(rows, reader.arrow)
             for index, reader in enumerate(self._readers)
         ]
         return pa.RecordBatch.from_arrays(columns, [reader.column.name for reader in self._readers])
 
-    def merged(self, fetched: Sequence[Sequence[Any]], first_row: int) -> pa.RecordBatch | Apart | None:
+    def merged(self, fetched: Sequence[Any], rows: int, first_row: int) -> pa.RecordBatch | Apart | None:
         """The batch that is wanted, or apart; None where something is not as it should be."""
-        batch = self._together(fetched, first_row) if self._hope >= 0 else None
+        batch = self._together(fetched, rows, first_row) if self._hope >= 0 else None
         if batch is not None:
             self._hope += 1
             return batch
         self._hope -= 1
-        whole = self.apart(fetched, first_row)
+        whole = self.apart(fetched, rows, first_row)
         return None if whole is None else Apart(batch=whole)
 
-    def _together(self, fetched: Sequence[Sequence[Any]], first_row: int) -> pa.RecordBatch | None:
+    def _together(self, fetched: Sequence[Any], rows: int, first_row: int) -> pa.RecordBatch | None:
         texts: dict[Merge, pa.Array] = {}
         for group, lines in zip(self._groups, fetched, strict=False):
             if group.merge is not None:
-                text = group.text(lines, group.merge)
+                text = group.text(lines, rows, group.merge)
                 if text is None:
                     return None
                 texts[group.merge] = text
-        arrays = self._arrays([group for group in self._groups if group.merge is None], fetched, first_row)
+        arrays = self._arrays([group for group in self._groups if group.merge is None], fetched, rows, first_row)
         if arrays is None:
             return None
         columns = [texts[part] if isinstance(part, Merge) else arrays[part] for part in self._wanted]
         return pa.RecordBatch.from_arrays(columns, list(map(str, range(len(columns)))))
 
     def _arrays(
-        self, groups: Sequence[Together], fetched: Sequence[Sequence[Any]], first_row: int
+        self, groups: Sequence[Together], fetched: Sequence[Any], rows: int, first_row: int
     ) -> Mapping[int, pa.Array] | None:
         """The columns of `groups` and those that come alone."""
         arrays: dict[int, pa.Array] = {}
         for group, lines in zip(self._groups, fetched, strict=False):
             if group in groups:
-                found = group.columns(lines, first_row)
+                found = group.columns(lines, rows, first_row)
                 if found is None:
                     return None
                 arrays.update(zip(group.fields, found, strict=True))
-        for index, values in zip(self._alone, fetched[len(self._groups) :], strict=True):
-            arrays[index] = self._readers[index].array(values, first_row)
+        for index, column in zip(self._alone, fetched[len(self._groups) :], strict=True):
+            arrays[index] = array_of(self._readers[index], column, first_row)
         return arrays
+
+
+def array_of(reader: Reader, column: Any, first_row: int) -> pa.Array:
+    """A column of a packet: values, or the lines of one text. Raises UnwritableValue."""
+    if not isinstance(column, bytes):
+        return reader.array(column, first_row)
+    return _split(column).cast(reader.arrow)
 
 
 def _plain(array: pa.Array) -> pa.Array:
@@ -188,17 +212,18 @@ def _plain_lines(kinds: Sequence[TypeName], special: str, null: str) -> str:
     """The pattern of lines whose texts are plain; `null` is what else a value may be."""
     never = "".join(f"\\x{ord(character):02x}" for character in sorted({*_NEVER_PLAIN, *special}))
     values = {TypeName.INTEGER: "-?[0-9]+", TypeName.TEXT: f'"[^{never} ](?:[^{never}]*[^{never} ])?"'}
-    return rf"^(?:\[{','.join(f'(?:{values[kind]}{null})' for kind in kinds)}\]\n)*$"
+    line = rf"\[{','.join(f'(?:{values[kind]}{null})' for kind in kinds)}\]"
+    return rf"^{line}(?:\n{line})*$"
 
 
-def _matches(data: bytes, pattern: str) -> bool:
-    return bool(pc.match_substring_regex(_one(data), pattern)[0].as_py())
+def _matches(data: bytes, pattern: str, of: pa.DataType | None = None) -> bool:
+    return bool(pc.match_substring_regex(_one(data, of), pattern)[0].as_py())
 
 
-def _one(data: bytes) -> pa.Array:
+def _one(data: bytes, of: pa.DataType | None = None) -> pa.Array:
     """An array of one text, without a copy."""
     ends = pa.array([0, len(data)], pa.int64()).buffers()[1]
-    return pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(data)])
+    return pa.Array.from_buffers(of or pa.large_string(), 1, [None, ends, pa.py_buffer(data)])
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -218,4 +243,4 @@ def _separated(data: bytes, separator: str) -> bytes:
 
 def _split(data: bytes) -> pa.Array:
     """A text for each line."""
-    return pc.split_pattern(_one(data[:-1]), "\n").flatten()
+    return pc.split_pattern(_one(data), "\n").flatten()

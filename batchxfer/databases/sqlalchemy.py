@@ -210,6 +210,7 @@ class _Statement:
     source: str
     text: str
     arguments: Any
+    any_number: bool
 
 
 def _start(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows | MergingRows:
@@ -266,6 +267,7 @@ def _begun(backend: Backend, engine: sa.Engine, statement: _Statement) -> Rows:
         fetch=fetch,
         first=first,
         complete=complete,
+        any_number=statement.any_number,
     )
     return Rows(backend, opened)
 
@@ -329,7 +331,7 @@ def _placed(query: Query, backend: Backend, style: str) -> _Statement:
     text = sql.bind_parts(source, place, keep, backend.dialect)
     by_name = style in {"named", "pyformat"}
     arguments = {f"p{number}": value for number, value in enumerate(values, 1)} if by_name else tuple(values)
-    return _Statement(source=source, text=text, arguments=arguments)
+    return _Statement(source=source, text=text, arguments=arguments, any_number=query.any_number)
 
 
 def _given(query: Query, name: str) -> object:

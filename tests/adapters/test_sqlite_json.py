@@ -19,8 +19,11 @@ MANY = 1500
 """More rows than are fetched to look at them."""
 
 
-@pytest.fixture
-def shop(sqlite_shop: Sqlite) -> Sqlite:
+@pytest.fixture(params=["here", "elsewhere"])
+def shop(sqlite_shop: Sqlite, request: pytest.FixtureRequest) -> Sqlite:
+    """Whose rows are fetched in this process, or in another."""
+    if request.param == "elsewhere":
+        request.getfixturevalue("elsewhere")
     return sqlite_shop
 
 

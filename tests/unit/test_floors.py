@@ -126,7 +126,10 @@ BANS = (
     Ban(names=["holidays"], allowed=["calendars"], reason="one reading of calendars"),
     Ban(
         names=["sqlite3"],
-        allowed=["ledger", "demo", "starter", "databases._sqlite", "databases._sqlite_json"],
+        allowed=[
+            *["ledger", "demo", "starter"],
+            *["databases._sqlite", "databases._sqlite_json", "databases._sqlite_rows", "databases._sqlite_process"],
+        ],
         reason="a job's SQLite is read through SQLAlchemy, as any database",
     ),
     Ban(
@@ -164,9 +167,19 @@ BANS = (
         reason="a Clock is handed in, so that tests own time",
     ),
     Ban(names=["pendulum.now", "pendulum.today"], allowed=["cli", "scheduler", "demo"], reason="a Clock is handed in"),
-    Ban(names=["signal"], allowed=["cli", "scheduler"], reason="a signal belongs to the process, not to a library"),
+    Ban(
+        names=["signal"],
+        # _sqlite_rows is the program of a process of its own.
+        allowed=["cli", "scheduler", "databases._sqlite_rows"],
+        reason="a signal belongs to the process, not to a library",
+    ),
     Ban(names=["locale"], allowed=[], reason="bytes do not depend on the machine's locale"),
-    Ban(names=["pickle", "marshal", "shelve"], allowed=[], reason="what is kept is text that a person can read"),
+    Ban(
+        names=["pickle", "marshal", "shelve"],
+        # What passes between a process and the one that it has started is not kept.
+        allowed=["databases._sqlite_rows", "databases._sqlite_process"],
+        reason="what is kept is text that a person can read",
+    ),
 )
 
 # Imports that may close a circle.
