@@ -117,3 +117,24 @@ def test_what_loads_is_imported_while_files_are_fetched(project: Project) -> Non
     with sqlite3.connect(project.folder / "shop.db") as shop:
         assert shop.execute("select name from orders where id = 3").fetchall() == [("Olu",)]
     shop.close()
+
+
+def test_logging_in_somewhere_imports_nothing_of_paramiko_s_that_is_for_other_programs(project: Project) -> None:
+    """And takes nothing away from who wants it."""
+    code = """
+import sys
+from pathlib import Path
+from batchxfer.endpoints.sftp import Endpoint, Options
+from batchxfer.errors import NetworkError
+key = "SHA256:" + "A" * 43
+options = Options(host="127.0.0.1", port=9, user="ana", agent=True, host_key=(key,))
+try:
+    Endpoint("nowhere", options, Path()).connect()
+except NetworkError:
+    pass
+open("imported", "w").write("\\n".join(sys.modules))
+import invoke
+"""
+    imported = carry_out(project, code)
+    assert "paramiko" in imported
+    assert "invoke" not in imported

@@ -6,6 +6,7 @@ failures to say what went wrong.
 
 from __future__ import annotations
 
+from batchxfer.endpoints.sftp.driver import import_driver
 from batchxfer.endpoints.sftp.endpoint import Endpoint
 from batchxfer.endpoints.sftp.options import Options
 
@@ -17,6 +18,7 @@ def scan_host_keys(host: str, port: int, timeout: float) -> list[tuple[str, str]
 
     Raises NetworkError, AlgorithmError.
     """
+    import_driver()
     from batchxfer.endpoints.sftp.scan import scan
 
     return scan(host, port, timeout)

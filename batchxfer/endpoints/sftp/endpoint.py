@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchxfer.endpoints.sftp.driver import import_driver
 from batchxfer.endpoints.sftp.options import Options
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Endpoint:
         return f"sftp://{self._options.user}@{shown}:{self._options.port}"
 
     def connect(self) -> SftpSession:
+        import_driver()
         from batchxfer.endpoints.sftp.connecting import connect
 
         session, key_type = connect(self._name, self._options, self._base, self._key_types)
