@@ -16,6 +16,7 @@ from batchxfer.errors import BusyError, HeldError, UsageError
 from batchxfer.health import pause_of
 from batchxfer.model import (
     Claim,
+    Delivery,
     DeliveryStatus,
     Due,
     Evidence,
@@ -28,6 +29,7 @@ from batchxfer.model import (
 from batchxfer.paths import PathError
 from batchxfer.ports import Clock, Ledger
 from batchxfer.runner import Runner
+from batchxfer.suggestions import did_you_mean
 from batchxfer.worker import Worker
 
 SETTLED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED})
@@ -81,11 +83,13 @@ class Operations:
         waits = run.status is RunStatus.PENDING and not run.reason and run.job in self._project.jobs
         return replace(run, reason=self._why_not(run)) if waits else run
 
-    def _execute(self, claim: Claim, run: Run, *, anew: bool = False, insist: bool = False) -> None:
+    def _execute(
+        self, claim: Claim, run: Run, *, anew: bool = False, insist: bool = False, only: str | None = None
+    ) -> None:
         """Do what is due of the run. What is paused waits, whoever asks; with `anew` for today's definition."""
         current = self._ledger.find_run(run.id)
         if run.job not in self._ledger.pauses():
-            self._runner.execute(claim, current, anew=anew, insist=insist)
+            self._runner.execute(claim, current, anew=anew, insist=insist, only=only)
         elif anew and run.job in self._project.jobs:
             with suppress(PathError):
                 self._runner.adopt(claim, current)
@@ -139,12 +143,15 @@ class Operations:
 
     # one run again
 
-    def retry(self, run: Run) -> Run:
+    # Of a run with several endpoints, `only` names the one that is meant; the others stay as they are.
+
+    def retry(self, run: Run, only: str | None = None) -> Run:
         """A fresh series of tries for what is not delivered; on held ones it looks again."""
+        _check_endpoint(run, only)
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
-            self._reopen(claim, self._ledger.find_run(run.id))
-            self._execute(claim, run, anew=True, insist=True)
+            self._reopen(claim, self._ledger.find_run(run.id), only=only)
+            self._execute(claim, run, anew=True, insist=True, only=only)
         return self._with_reason(self._ledger.find_run(run.id))
 
     def release(self, run: Run) -> Run:
@@ -158,7 +165,7 @@ class Operations:
             self._execute(claim, run)
         return self._with_reason(self._ledger.find_run(run.id))
 
-    def resend(self, run: Run) -> Run:
+    def resend(self, run: Run, only: str | None = None) -> Run:
         """The same bytes to the same path: an equal file there stays, what is gone is sent again."""
         if run.is_pull:
             raise UsageError(
@@ -171,20 +178,20 @@ class Operations:
                 + (f": {run.artifact.path} is gone" if run.artifact else ""),
                 hint=f"query again with: batchxfer rerun {run.id}",
             )
-        self._check_not_paused(run)
-        for delivery in run.deliveries:
+        self._check_not_paused(run, only)
+        for delivery in _meant(run, only):
             self._runner.check_environment(delivery.endpoint)
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
             excluded = set() if run.status is RunStatus.SKIPPED else {DeliveryStatus.EXCLUDED}
-            self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED, *excluded}))
-            self._runner.execute(claim, self._ledger.find_run(run.id), resend=True)
+            self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED, *excluded}), only=only)
+            self._runner.execute(claim, self._ledger.find_run(run.id), resend=True, only=only)
         return self._with_reason(self._ledger.find_run(run.id))
 
-    def _check_not_paused(self, run: Run) -> None:
+    def _check_not_paused(self, run: Run, only: str | None) -> None:
         """Raise HeldError where something of what was delivered could not be looked at: it would stay delivered."""
         pauses = self._ledger.pauses()
-        for subject in (run.job, *(f"@{delivery.endpoint}" for delivery in run.deliveries)):
+        for subject in (run.job, *(f"@{delivery.endpoint}" for delivery in _meant(run, only))):
             if subject in pauses and pauses[subject].until is None:
                 raise HeldError(
                     f"{subject} is paused: {pauses[subject].why}: nothing was sent",
@@ -238,15 +245,18 @@ class Operations:
         if any(delivery.status not in SETTLED for delivery in before.deliveries):
             self._ledger.exclude(claim, f"superseded by revision {after.revision}, run {after.id}")
 
-    def _reopen(self, claim: Claim, run: Run, *, but: frozenset[DeliveryStatus] = SETTLED) -> None:
+    def _reopen(
+        self, claim: Claim, run: Run, *, but: frozenset[DeliveryStatus] = SETTLED, only: str | None = None
+    ) -> None:
         for delivery in run.deliveries:
-            if delivery.status not in but:
+            if only in (None, delivery.endpoint) and delivery.status not in but:
                 self._ledger.settle(claim, delivery.id, DeliveryStatus.PENDING)
 
     # what a person knows
 
-    def accept(self, run: Run, why: str) -> Run:
+    def accept(self, run: Run, why: str, only: str | None = None) -> Run:
         """It did arrive, says a person: recorded as delivered, with their word as the evidence."""
+        _check_endpoint(run, only)
         with self._worker.claimed(run.id) as claim:
             current = self._ledger.find_run(run.id)
             if not current.deliveries:
@@ -256,7 +266,7 @@ class Operations:
                     f"run {run.id} is excluded: it was never to arrive",
                     hint=f"query it after all: batchxfer rerun {run.id}",
                 )
-            for delivery in current.deliveries:
+            for delivery in _meant(current, only):
                 if delivery.status not in SETTLED:
                     evidence = Evidence(how="accepted", detail=why)
                     self._leave_files(claim, current, why)
@@ -269,13 +279,37 @@ class Operations:
             if file.status in (FetchStatus.SEEN, FetchStatus.FETCHED):
                 self._ledger.record_fetch(claim, file.id, FetchStatus.EXCLUDED, reason=f"accepted: {why}")
 
-    def exclude(self, run: Run, why: str) -> Run:
+    def exclude(self, run: Run, why: str, only: str | None = None) -> Run:
         """Never send it."""
+        _check_endpoint(run, only)
         if run.status is RunStatus.DELIVERED:
             raise UsageError(f"run {run.id} is delivered: what has arrived cannot be excluded")
         with self._worker.claimed(run.id) as claim:
-            self._ledger.exclude(claim, why)
+            if only is None or run.is_pull:
+                self._ledger.exclude(claim, why)
+            else:
+                for delivery in _meant(self._ledger.find_run(run.id), only):
+                    self._exclude_one(claim, delivery, why)
         return self._ledger.find_run(run.id)
+
+    def _exclude_one(self, claim: Claim, delivery: Delivery, why: str) -> None:
+        if delivery.status is DeliveryStatus.DELIVERED:
+            raise UsageError(f"it is delivered to {delivery.endpoint!r}: what has arrived cannot be excluded")
+        if delivery.status is not DeliveryStatus.EXCLUDED:
+            self._ledger.settle(claim, delivery.id, DeliveryStatus.EXCLUDED, reason=why)
+
+
+def _meant(run: Run, only: str | None) -> list[Delivery]:
+    """The run's deliveries, or the one to an endpoint. Raises UsageError where the run has none to it."""
+    _check_endpoint(run, only)
+    return [delivery for delivery in run.deliveries if only in (None, delivery.endpoint)]
+
+
+def _check_endpoint(run: Run, only: str | None) -> None:
+    known = [delivery.endpoint for delivery in run.deliveries]
+    if only is not None and only not in known:
+        hint = did_you_mean(only, known, what="it goes to") if known else f"first: batchxfer retry {run.id}"
+        raise UsageError(f"run {run.id} has nothing for endpoint {only!r}", hint=hint)
 
 
 def was_published(run: Run) -> bool:

@@ -75,11 +75,20 @@ class Runner:
         self._listener = listener or (lambda activity: None)
         self._puller = Puller(project, ledger, adapters, connections, clock, self._settling, self._listener)
 
-    def execute(self, claim: Claim, run: Run, *, anew: bool = False, resend: bool = False, insist: bool = False) -> Run:
+    def execute(
+        self,
+        claim: Claim,
+        run: Run,
+        *,
+        anew: bool = False,
+        resend: bool = False,
+        insist: bool = False,
+        only: str | None = None,
+    ) -> Run:
         """Do what is due of `run`; its deliveries say what came of it.
 
         `anew` takes today's definition for what was never begun; `resend` looks at what was delivered and sends what is gone;
-        `insist` also tries an endpoint that refused a login and is left alone since.
+        `insist` also tries an endpoint that refused a login and is left alone since; `only`: this endpoint alone.
         """
         job = self._project.jobs.get(run.job)
         if job is None:
@@ -93,16 +102,16 @@ class Runner:
                 return self._settling.stop(claim, run, error)
         run = self._settling.hold_other_environments(claim, run)
         run = self._settling.hold_forgotten(claim, run, job)
-        if not self._due(run, resend):
+        if not self._due(run, resend, only):
             return run
         try:
             self._settling.check_cutoff(run, job)
         except PastCutoff as error:
             return self._settling.too_late(claim, run, job, error)
         if isinstance(job, Job):
-            run = self._ensure_artifact(claim, run, job)
+            run = self._ensure_artifact(claim, run, job, only)
         artifact = run.artifact
-        for delivery in self._due(run, resend) if artifact or isinstance(job, PullJob) else ():
+        for delivery in self._due(run, resend, only) if artifact or isinstance(job, PullJob) else ():
             known = self._ledger.pauses().get(f"@{delivery.endpoint}")
             paused = known is not None
             # A person's pause is nobody's to pass over.
@@ -116,13 +125,14 @@ class Runner:
                 run = self._settling.wait(claim, delivery, pause.why, pause.until)
         return run
 
-    def _due(self, run: Run, resend: bool) -> list[Delivery]:
+    def _due(self, run: Run, resend: bool, only: str | None) -> list[Delivery]:
         wanted = OPEN | {DeliveryStatus.DELIVERED} if resend else OPEN
         # What is pending may wait for a look, but not against a person's word.
         return [
             d
             for d in run.deliveries
             if d.status in wanted
+            and only in (None, d.endpoint)
             and (d.status is DeliveryStatus.PENDING or d.retry_at is None or resend or d.retry_at <= self._ledger.now())
         ]
 
@@ -149,7 +159,7 @@ class Runner:
 
     # building
 
-    def _ensure_artifact(self, claim: Claim, run: Run, job: Job) -> Run:
+    def _ensure_artifact(self, claim: Claim, run: Run, job: Job, only: str | None) -> Run:
         try:
             spool.check_there(self._project.spool)
         except AttemptError as error:
@@ -159,7 +169,7 @@ class Runner:
                 return self._settling.stop(claim, run, self._lost_artifact(run.artifact))
             run = self._ledger.drop_artifact(claim)
         if run.artifact is None:
-            return self._build(claim, run, job)
+            return self._build(claim, run, job, only)
         tripped = self._guard(run, run.artifact, job)
         return self._settling.stop(claim, run, tripped) if tripped else run
 
@@ -169,10 +179,10 @@ class Runner:
             hint="bring the file back from a backup and retry, or rerun for a new revision",
         )
 
-    def _build(self, claim: Claim, run: Run, job: Job) -> Run:
+    def _build(self, claim: Claim, run: Run, job: Job, only: str | None) -> Run:
         """Write the artifact, and let it through, or not. A large one is on its way to its first endpoint meanwhile."""
         attempt = self._ledger.begin_attempt(claim, None)
-        first = self._first(run, job)
+        first = self._first(run, job, only)
         send = None if first is None else partial(self._send_ahead, claim, run, job, first)
         with HeadStart(send) as ahead:
             try:
@@ -194,12 +204,12 @@ class Runner:
     def _fresh(self, run: Run, ahead: HeadStart) -> Run:
         return self._ledger.find_run(run.id) if ahead.has_begun else run
 
-    def _first(self, run: Run, job: Job) -> Delivery | None:
+    def _first(self, run: Run, job: Job, only: str | None) -> Delivery | None:
         """The delivery that may begin while the file is built: the first, where its final name comes by a rename. What a guard
         may hold does not leave this machine before the guard has seen it."""
         if job.guard != Guard() and not run.guard_released:
             return None
-        for delivery in self._due(run, resend=False)[:1]:
+        for delivery in self._due(run, resend=False, only=only)[:1]:
             options = self._project.config.endpoints.get(delivery.endpoint)
             renames = options is not None and options.publish == "rename"
             is_new = all(file.status in _NOT_PUBLISHED for file in delivery.files) and delivery.delivered_at is None

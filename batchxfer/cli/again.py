@@ -30,23 +30,34 @@ Parameters = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another value of a declared parameter.")
 ]
 
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of several endpoints this one alone; default: all.", autocompletion=completion.endpoints
+    ),
+]
+
 Action = Callable[["Workplace", Run], Run]
 
 
-def retry(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
+def retry(
+    context: typer.Context, run: RunId, endpoint: Endpoint = None, config: ConfigPath = None, as_json: AsJson = False
+) -> int:
     """Try again what is not delivered; on held, look again.
 
     Starts a fresh series of tries. The bytes are the same: the query does not run twice.
     """
-    return _act(context, run, config, as_json, lambda place, found: place.operations.retry(found))
+    return _act(context, run, config, as_json, lambda place, found: place.operations.retry(found, endpoint))
 
 
-def resend(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
+def resend(
+    context: typer.Context, run: RunId, endpoint: Endpoint = None, config: ConfigPath = None, as_json: AsJson = False
+) -> int:
     """Send the same bytes to the same path again.
 
     An equal file that is there stays (exit status 0), another one is not touched (4), and what is gone is sent again.
     """
-    return _act(context, run, config, as_json, lambda place, found: place.operations.resend(found))
+    return _act(context, run, config, as_json, lambda place, found: place.operations.resend(found, endpoint))
 
 
 def rerun(
@@ -80,16 +91,30 @@ def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_js
     return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
 
 
-def accept(context: typer.Context, run: RunId, why: Why, config: ConfigPath = None, as_json: AsJson = False) -> int:
+def accept(
+    context: typer.Context,
+    run: RunId,
+    why: Why,
+    endpoint: Endpoint = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> int:
     """Record as delivered: a person knows that it arrived."""
     reason = _reason(why)
-    return _act(context, run, config, as_json, lambda place, found: place.operations.accept(found, reason))
+    return _act(context, run, config, as_json, lambda place, found: place.operations.accept(found, reason, endpoint))
 
 
-def exclude(context: typer.Context, run: RunId, why: Why, config: ConfigPath = None, as_json: AsJson = False) -> int:
+def exclude(
+    context: typer.Context,
+    run: RunId,
+    why: Why,
+    endpoint: Endpoint = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> int:
     """Never send it, and stop asking."""
     reason = _reason(why)
-    return _act(context, run, config, as_json, lambda place, found: place.operations.exclude(found, reason))
+    return _act(context, run, config, as_json, lambda place, found: place.operations.exclude(found, reason, endpoint))
 
 
 def _reason(text: str) -> str:

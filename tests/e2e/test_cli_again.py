@@ -28,6 +28,71 @@ def held(project: Project) -> Any:
     return delivered(project)
 
 
+# --- one endpoint of several ---------------------------------------------------------------------
+
+
+def two_endpoints(project: Project) -> None:
+    (project.folder / "archive").mkdir()
+    config = (project.folder / "config.toml").read_text("utf-8")
+    project.write("config.toml", config + '\n[endpoints.archive]\nprotocol = "local"\nroot = "archive"\n')
+    project.job("daily", DAILY.replace('endpoint = "out"', 'endpoints = ["out", "archive"]'))
+
+
+def files(project: Project) -> list[str]:
+    return sorted(
+        str(path.relative_to(project.folder)) for path in project.folder.glob("*/daily_20260105.psv") if path.is_file()
+    )
+
+
+def states(run: Any) -> dict[str, str]:
+    return {delivery["endpoint"]: delivery["status"] for delivery in run["deliveries"]}
+
+
+def test_resend_to_one_endpoint_leaves_the_other_alone(project: Project) -> None:
+    two_endpoints(project)
+    run = delivered(project)["run"]
+    # Both partners took their file away; one of them lost it.
+    for path in files(project):
+        (project.folder / path).unlink()
+    said = project("resend", run, "--endpoint", "archive", "--json")
+    assert (said.code, states(said.run)) == (0, {"out": "delivered", "archive": "delivered"})
+    assert files(project) == ["archive/daily_20260105.psv"]
+
+
+def test_what_one_partner_has_is_accepted_or_excluded_of_that_one_alone(project: Project) -> None:
+    two_endpoints(project)
+    project.write("archive/daily_20260105.psv", "theirs")
+    run = held(project)["run"]
+    accepted = project("accept", run, "--endpoint", "out", "--why", "they read me its sha256", "--json")
+    assert (accepted.code, states(accepted.run)) == (4, {"out": "delivered", "archive": "held"})
+    refused = project("exclude", run, "--endpoint", "out", "--why", "x")
+    assert refused.code == 2
+    assert "what has arrived cannot be excluded" in refused.err
+    excluded = project("exclude", run, "--endpoint", "archive", "--why", "they closed that folder", "--json")
+    assert (excluded.code, states(excluded.run)) == (0, {"out": "delivered", "archive": "excluded"})
+
+
+def test_retry_at_one_endpoint_leaves_the_other_held(project: Project) -> None:
+    two_endpoints(project)
+    project.write("archive/daily_20260105.psv", "theirs")
+    run = held(project)["run"]
+    for path in files(project):
+        (project.folder / path).unlink()
+    said = project("retry", run, "--endpoint", "archive", "--json")
+    assert (said.code, states(said.run)) == (4, {"out": "held", "archive": "delivered"})
+    assert files(project) == ["archive/daily_20260105.psv"]
+
+
+@pytest.mark.parametrize("command", [("retry",), ("resend",), ("accept", "--why", "x"), ("exclude", "--why", "x")])
+def test_an_endpoint_that_a_run_does_not_go_to_is_refused(project: Project, command: tuple[str, ...]) -> None:
+    two_endpoints(project)
+    run = held(project)["run"]
+    said = project(command[0], run, *command[1:], "--endpoint", "archiv")
+    assert said.code == 2
+    assert "has nothing for endpoint 'archiv'" in said.err
+    assert "did you mean 'archive'?; it goes to: archive, out" in said.err
+
+
 # --- retry ---------------------------------------------------------------------------------------
 
 
