@@ -1,8 +1,8 @@
-"""`pause` and `resume`: a job, or everything that goes to an endpoint."""
+"""`pause` and `resume`: jobs, or everything that goes to an endpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from batchxfer.config import Project
     from batchxfer.model import Pause
 
-Subject = Annotated[
-    str,
+Subjects = Annotated[
+    list[str] | None,
     typer.Argument(
-        metavar="JOB|@ENDPOINT", help="A job's name, or @ and an endpoint's.", autocompletion=completion.subjects
+        metavar="JOB|@ENDPOINT", help="Jobs' names, or @ and an endpoint's.", autocompletion=completion.subjects
     ),
 ]
 
 
 def pause(
     context: typer.Context,
-    subject: Subject,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for those who ask later.")],
+    subjects: Subjects = None,
+    every: Annotated[bool, typer.Option("--all", help="Every job that there is now.")] = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -38,26 +39,49 @@ def pause(
     if not why.strip():
         raise UsageError("--why is empty", hint="say why in a few words: they stand in the ledger")
     loaded = project.load(words)
-    _check_known(loaded, subject, ())
+    chosen = _chosen(subjects or [], every, loaded.jobs)
+    for subject in chosen:
+        _check_known(loaded, subject, ())
     with project.opened(words, loaded, create=True) as place:
         assert place is not None  # noqa: S101 - it was to be made
-        place.ledger.pause(subject, why.strip())
+        for subject in chosen:
+            place.ledger.pause(subject, why.strip())
         left = place.ledger.pauses()
-    _tell(words, left.values(), f"{subject} is paused; end it with: batchxfer resume {subject}")
+    _tell(words, left.values(), [f"{subject} is paused; end it with: batchxfer resume {subject}" for subject in chosen])
     return ExitCode.DONE
 
 
-def resume(context: typer.Context, subject: Subject, config: ConfigPath = None, as_json: AsJson = False) -> int:
+def resume(
+    context: typer.Context,
+    subjects: Subjects = None,
+    every: Annotated[bool, typer.Option("--all", help="Whatever is paused.")] = False,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> int:
     """End a pause, a person's or the one after a refused login."""
     words = context_of(context, config, as_json)
     loaded = project.load(words)
+    told = []
     with project.opened(words, loaded) as place:
         paused = place.ledger.pauses() if place else {}
-        _check_known(loaded, subject, paused)
-        ended = place.ledger.resume(subject) if place else False
+        chosen = _chosen(subjects or [], every, paused)
+        for subject in chosen:
+            _check_known(loaded, subject, paused)
+        for subject in chosen:
+            ended = place.ledger.resume(subject) if place else False
+            told.append(f"{subject} goes on" if ended else f"{subject} was not paused: nothing to do")
         left = place.ledger.pauses() if place else {}
-    _tell(words, left.values(), f"{subject} goes on" if ended else f"{subject} was not paused: nothing to do")
+    _tell(words, left.values(), told or ["nothing is paused"])
     return ExitCode.DONE
+
+
+def _chosen(named: Sequence[str], every: bool, known: Iterable[str]) -> list[str]:
+    """What a person named, or all. Raises UsageError where it is both or neither."""
+    if every and named:
+        raise UsageError("--all goes with no names", hint="name some, or say --all")
+    if not every and not named:
+        raise UsageError("missing argument 'JOB|@ENDPOINT'", hint="name jobs or @endpoints, or say --all")
+    return sorted(known) if every else list(dict.fromkeys(named))
 
 
 def _check_known(loaded: Project, subject: str, paused: Iterable[str]) -> None:
@@ -73,10 +97,10 @@ def _check_known(loaded: Project, subject: str, paused: Iterable[str]) -> None:
         raise UsageError(f"there is no {what}", hint=did_you_mean(subject, near, what="there are"))
 
 
-def _tell(words: Context, left: Iterable[Pause], text: str) -> None:
+def _tell(words: Context, left: Iterable[Pause], told: Iterable[str]) -> None:
     if words.output.as_json:
         from batchxfer.cli.documents import pauses_document
 
         words.output.document(pauses_document(left))
-    else:
-        words.output.say(text)
+    for line in told:
+        words.output.say(line)

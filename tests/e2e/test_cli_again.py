@@ -354,3 +354,31 @@ def test_what_waits_for_one_of_two_endpoints_says_why(project: Project, word: st
     words = ["run", "daily", "--slot", SLOT] if word == "run" else ["rerun", run["run"]]
     said = project(*words)
     assert (said.code, said.err.splitlines()[0]) == (4, "error: @archive is paused: it is full")
+
+
+def test_several_are_paused_by_one_word_and_all_by_another(project: Project) -> None:
+    both = project("pause", "daily", "@out", "--why", "their move", "--json")
+    assert [each["subject"] for each in both.document["paused"]] == ["daily", "@out"]
+    assert project("resume", "daily", "@out", "--json").document == {"paused": []}
+    assert project("resume", "--all").out == "nothing is paused\n"
+    said = project("pause", "--all", "--why", "stop everything")
+    assert said.out.splitlines() == [
+        "by-hand is paused; end it with: batchxfer resume by-hand",
+        "daily is paused; end it with: batchxfer resume daily",
+    ]
+    assert project("run", "daily", "--slot", SLOT).code == 4
+    assert project.delivered() == {}
+    assert project("resume", "--all").out.splitlines() == ["by-hand goes on", "daily goes on"]
+    assert project("run", "daily", "--slot", SLOT).code == 0
+
+
+@pytest.mark.parametrize("words", [("pause", "--why", "x"), ("resume",), ("pause", "daily", "--all", "--why", "x")])
+def test_a_pause_of_nothing_or_of_both_is_refused(project: Project, words: tuple[str, ...]) -> None:
+    said = project(*words)
+    assert said.code == 2
+    assert "--all" in said.err
+
+
+def test_of_several_one_that_is_not_there_pauses_none(project: Project) -> None:
+    assert project("pause", "daily", "dayly", "--why", "x").code == 2
+    assert project("resume", "--all", "--json").document == {"paused": []}
