@@ -36,6 +36,10 @@ class PullAdapters(Protocol):
     def format(self, text: str) -> FormatOptions:
         """A format from its JSON text, as a snapshot keeps it."""
 
+    def import_load(self, database: str, options: FormatOptions) -> None:
+        """Import what `target` and `decoder` will need, as far as that is known; nothing is connected, and no secret is read: a
+        pipe gives it once."""
+
 
 class Intake:
     """Loads what was fetched for the pulls of one project, and does with the remote files what was agreed."""
@@ -61,25 +65,25 @@ class Intake:
     @contextmanager
     def made_ready(self, this: Pull) -> Iterator[None]:
         """Import what loading needs meanwhile: whoever fetches waits for the network, the disk and sha256."""
-        if this.definition.load is None:
+        options, layout = this.definition.load, this.definition.format
+        if options is None or layout is None:
             yield
             return
-        importing = threading.Thread(target=self._make_ready, args=(this,), name="made-ready", daemon=True)
-        importing.start()
+
+        def import_all() -> None:
+            # What is wrong is met again where it is needed, and told there.
+            with suppress(Exception):
+                self._adapters.import_load(options.database, layout)
+
+        importing = threading.Thread(target=import_all, name="made-ready", daemon=True)
+        # Where this machine starts no more threads just now, it is imported later.
+        with suppress(RuntimeError):
+            importing.start()
         try:
             yield
         finally:
-            importing.join()
-
-    def _make_ready(self, this: Pull) -> None:
-        options, layout = this.definition.load, this.definition.format
-        # What is wrong is met again where it is needed, and told there.
-        with suppress(Exception):
-            from batchxfer import decoding  # noqa: F401
-
-            assert options is not None and layout is not None  # noqa: S101, PT018 - what is not loaded needs no format
-            self._adapters.decoder(layout, None)
-            self._adapters.target(options.database)
+            if importing.ident is not None:
+                importing.join()
 
     def load_all(self, this: Pull, run: Run, attempt: Attempt) -> tuple[Run, AttemptError | None]:
         """Load what was fetched, in its order; the first that fails stops those after it."""

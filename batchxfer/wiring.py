@@ -90,8 +90,7 @@ class Toolbox:
         if options is None:
             raise HeldError(f"database {name!r} is no longer in config.toml", hint="bring it back, then retry")
         url = self.database_url(options)
-        scheme = url.partition(":")[0].partition("+")[0]
-        module = adapter("databases", "postgresql" if scheme in POSTGRESQL_SCHEMES else "sqlalchemy")
+        module = _database_adapter(url)
         password = resolve(options.password, self.project.folder) if options.password else None
         return cast(object, getattr(module, role)(name, options, url=url, password=password))
 
@@ -110,6 +109,14 @@ class Toolbox:
     def decoder(self, options: FormatOptions, columns: tuple[Column, ...] | None) -> Decoder:
         return cast(Decoder, adapter("codec", options.kind).Decoder(options, columns))
 
+    def import_load(self, database: str, options: FormatOptions) -> None:
+        from batchxfer import decoding  # noqa: F401
+
+        adapter("codec", options.kind).Decoder  # noqa: B018 - importing it is all that is wanted
+        url = self.project.config.databases[database].url
+        if isinstance(url, str):
+            _database_adapter(url)
+
     def format(self, text: str) -> FormatOptions:
         import orjson
 
@@ -125,6 +132,11 @@ class Toolbox:
             made = adapter("endpoints", options.protocol).Endpoint(name, options, self.project.folder)
             self._endpoints[name] = cast(Endpoint, made)
         return self._endpoints[name]
+
+
+def _database_adapter(url: str) -> ModuleType:
+    scheme = url.partition(":")[0].partition("+")[0]
+    return adapter("databases", "postgresql" if scheme in POSTGRESQL_SCHEMES else "sqlalchemy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from batchxfer import intake, wiring
 from batchxfer.cli.app import MODULES
+from batchxfer.credentials import resolve
 from tests.e2e.command import SECONDS, Project, clean, make_project
 
 DRIVERS = {
@@ -117,6 +123,46 @@ def test_what_loads_is_imported_while_files_are_fetched(project: Project) -> Non
     with sqlite3.connect(project.folder / "shop.db") as shop:
         assert shop.execute("select name from orders where id = 3").fetchall() == [("Olu",)]
     shop.close()
+
+
+@pytest.fixture
+def away(project: Project, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """A database that is out of reach, and a file for it."""
+    config = (project.folder / "config.toml").read_text()
+    project.write(
+        "config.toml",
+        f'{config}\n[databases.away]\nurl = "postgresql://ana@127.0.0.1:9/shop"\npassword = {{ env = "AWAY" }}\n',
+    )
+    project.job("away", PULL.replace("box/", "away/").replace('"shop"', '"away"'))
+    (project.folder / "out/away").mkdir()
+    (project.folder / "out/away/a.psv").write_text(f"id|name\n3|{request.node.name}\n")
+    (project.folder / "out/away/a.psv.done").touch()
+    yield project
+    (project.folder / "config.toml").write_text(config)
+    (project.folder / "jobs/away.toml").unlink()
+    shutil.rmtree(project.folder / "out/away")
+
+
+def test_a_secret_is_read_once_since_a_pipe_gives_it_once(away: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(
+        wiring, "resolve", lambda ref, *more, **words: read.append(ref.env) or resolve(ref, *more, **words)
+    )
+    said = away("run", "away", AWAY="5ecret")
+    assert said.code == 3
+    assert "'away'" in said.err
+    assert read == ["AWAY"]
+
+
+def test_where_no_more_threads_start_it_is_imported_later(away: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(intake, "threading", SimpleNamespace(Thread=Refused))
+    said = away("run", "away", AWAY="5ecret")
+    assert said.code == 3
+    assert "cannot connect" in said.out + said.err, "it came as far as the database"
 
 
 def test_logging_in_somewhere_imports_nothing_of_paramiko_s_that_is_for_other_programs(project: Project) -> None:
