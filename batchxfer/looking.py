@@ -84,7 +84,8 @@ class Looker:
         if this.definition.file.expect != "once" or len(ordered) <= 1:
             return ordered
         if not naming.is_dated(this.job):
-            notes.append(f"{len(ordered) - 1} more are left for later slots")
+            more = len(ordered) - 1
+            notes.append(f"{more} more {'is' if more == 1 else 'are'} left for later slots")
             return ordered[:1]
         if run.guard_released:
             return ordered

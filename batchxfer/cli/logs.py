@@ -29,6 +29,9 @@ def to_stderr(level: int, *, as_json: bool = False, of_libraries: bool = False) 
     ours.handlers[:] = [handler]
     ours.setLevel(level)
     ours.propagate = False
+    if not logging.root.handlers:
+        # Else Python writes the warnings of libraries to stderr by itself.
+        logging.root.addHandler(logging.NullHandler())
     if of_libraries:
         logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)
 

@@ -17,7 +17,7 @@ from batchxfer.databases._postgresql_errors import not_loaded, refused
 from batchxfer.databases._postgresql_link import Link, of
 from batchxfer.databases._postgresql_session import address, settings
 from batchxfer.databases._postgresql_tables import columns, named
-from batchxfer.errors import DatabaseUnavailable, LoadError, ReadPatiently
+from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, ReadPatiently
 from batchxfer.model import TargetColumn
 from batchxfer.ports import LoadCounts, LoadKey, Verbatim
 
@@ -171,7 +171,7 @@ class Loading:
                 f"database {self._name!r}: another process has loaded this file meanwhile; nothing was loaded twice"
             ) from exc
         except psycopg.Error as exc:
-            raise not_loaded(self._name, exc, user=self._user) from exc
+            raise self._failed(exc) from exc
 
     def commit(self) -> None:
         with self._told():
@@ -234,10 +234,18 @@ class Loading:
                 " or name the columns of one in [load] key",
             ) from exc
         except psycopg.Error as exc:
-            raise not_loaded(self._name, exc, user=self._user) from exc
+            raise self._failed(exc) from exc
 
     def _execute(self, statement: Composed) -> None:
         self._connection.execute(statement)
+
+    def _failed(self, exc: psycopg.Error) -> BatchxferError:
+        if self._link.expired:
+            return DatabaseUnavailable(
+                f"database {self._name!r}: the server stopped answering, and was waited for longer than statement_timeout",
+                hint="it is tried again; where a load needs longer, raise statement_timeout",
+            )
+        return not_loaded(self._name, exc, user=self._user)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -246,7 +254,7 @@ class Loading:
         try:
             yield
         except psycopg.Error as exc:
-            raise not_loaded(self._name, exc, user=self._user) from exc
+            raise self._failed(exc) from exc
 
 
 def _names(columns: Sequence[TargetColumn]) -> Composable:

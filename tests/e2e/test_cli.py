@@ -201,3 +201,14 @@ def test_python_dash_m_is_the_command_too(project: Project) -> None:
     command = [sys.executable, "-m", "batchxfer", "--version"]
     done = subprocess.run(command, env=clean(project.folder), capture_output=True, text=True)
     assert done.stdout == f"batchxfer {__version__}\n"
+
+
+def test_what_a_library_warns_of_is_not_the_user_s_to_read() -> None:
+    """psycopg says over several lines that it could not say goodbye to a server that is gone."""
+    program = (
+        "import logging; from batchxfer.cli import logs; logs.to_stderr(logging.WARNING); "
+        "logging.getLogger('psycopg').warning('error ignored'); logging.getLogger('batchxfer').warning('ours')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "error ignored" not in done.stderr
+    assert "ours" in done.stderr

@@ -160,11 +160,13 @@ def test_a_database_that_stops_answering_while_a_file_is_loaded_is_ended(shop: S
         options = {"statement_timeout": timedelta(seconds=1), "connect_timeout": timedelta(seconds=1)}
         target = shop.database.target(url=shop.project.environment["SHOP"], **options)
         started = time.monotonic()
-        with pytest.raises(DatabaseUnavailable), target.begin() as loading:  # noqa: PT012
+        with pytest.raises(DatabaseUnavailable) as caught, target.begin() as loading:  # noqa: PT012
             columns = loading.columns("t")
             line.freeze()
             loading.append("t", columns, [pa.record_batch({"i": pa.array([1, 2])})])
         assert time.monotonic() - started < SOON
+        if isinstance(shop.database, Postgresql):
+            assert "stopped answering, and was waited for longer than statement_timeout" in caught.value.message
     assert shop.database.execute("select count(*) from t") == [(0,)]
     assert ours() == []
 
