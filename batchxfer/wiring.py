@@ -270,6 +270,11 @@ def back_up(project: config.Project, to: Path | None, now: datetime) -> Backup:
             "the ledger is in PostgreSQL: its own program copies it, also while batchxfer runs",
             hint=copying.dump_command(project.ledger_url, to or Path("ledger.dump")),
         )
+    if not ledger.is_file():
+        from batchxfer.ledger.opening import refuse_lost
+        from batchxfer.ledger.project import read_id
+
+        refuse_lost(f"ledger {ledger}", project.spool, read_id(project.spool))
     if to is None or to.is_dir():
         to = (to or ledger.parent) / f"{ledger.stem}-{now:%Y%m%dT%H%M%SZ}{ledger.suffix}"
     return copying.backup(ledger, to.absolute(), now)

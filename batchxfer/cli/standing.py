@@ -38,11 +38,13 @@ MOST_SKIPPED = 1000
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """One job. `open_runs` are those that are not settled, newest first; `unplanned` is a slot that is late because nobody
-    was there; `skipped` counts the slots that were skipped since the last delivery."""
+    was there; `skipped` counts the slots that were skipped since the last delivery; `begun_by` says how it is begun where no
+    slot is next."""
 
     job: str
     last: Run | None = None
     next_slot: datetime | None = None
+    begun_by: str = "by hand"
     open_runs: Sequence[Run] = ()
     late: bool = False
     unplanned: datetime | None = None
@@ -120,6 +122,7 @@ def _standing(loaded: Project, name: str, seen: _Seen, now: datetime) -> Standin
         job=name,
         last=last,
         next_slot=_next_slot(loaded, name, now),
+        begun_by=_begun_by(loaded, name),
         open_runs=open_runs,
         late=unplanned is not None or _is_late(loaded, name, open_runs, now),
         unplanned=unplanned,
@@ -133,6 +136,15 @@ def _next_slot(loaded: Project, name: str, now: datetime) -> datetime | None:
     if job is None or job.schedule is None or not job.enabled:
         return None
     return next((due.slot for due in loaded.timetable_of(job).next(now, 1)), None)
+
+
+def _begun_by(loaded: Project, name: str) -> str:
+    job = loaded.jobs.get(name)
+    if job is None:
+        return "removed"
+    if not job.enabled:
+        return "disabled"
+    return "by hand" if job.schedule is None else "never"
 
 
 def _is_late(loaded: Project, name: str, open_runs: Sequence[Run], now: datetime) -> bool:

@@ -109,7 +109,7 @@ def _draw_table(rows: Sequence[Standing], zones: Zones, output: Output) -> None:
             f"{rows_of(row.last) or 0:,}" if row.last and rows_of(row.last) is not None else "",
             size(bytes_of(row.last) or 0) if row.last and bytes_of(row.last) is not None else "",
             _slot(row.due, row, zones),
-            show_time(row.next_slot, zones.of_job(row.job)) if row.next_slot else "by hand",
+            show_time(row.next_slot, zones.of_job(row.job)) if row.next_slot else row.begun_by,
             _now(row),
             _why(row, zones),
         ]

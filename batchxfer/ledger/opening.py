@@ -61,7 +61,7 @@ def open_ledger(
     beside = project.read_id(spool)
     store = _store(_parse(url), password, spool, clock, create=create and beside is None)
     if store is None:
-        _refuse_lost(f"ledger {make_url(url).database}", spool, beside)
+        refuse_lost(f"ledger {make_url(url).database}", spool, beside)
         return None
     with _closed_on_error(store):
         with store.read() as tx:
@@ -69,7 +69,7 @@ def open_ledger(
         if found is not None:
             _agree(store, found.project)
         else:
-            _refuse_lost(store.where, spool, beside)
+            refuse_lost(store.where, spool, beside)
         if found is None and not create:
             store.close(set)
             return None
@@ -164,7 +164,7 @@ def _refuse_foreign(store: Store, tables: set[str]) -> None:
         )
 
 
-def _refuse_lost(where: str, spool: Path, beside: str | None) -> None:
+def refuse_lost(where: str, spool: Path, beside: str | None) -> None:
     """Raise where the spool's id `beside` says that there was a ledger."""
     if beside is not None:
         raise LedgerError(
@@ -214,7 +214,7 @@ def _make_or_migrate(store: Store) -> _Found:
             upgrade(tx.connection)
             tx.connection.execute(update(meta).where(meta.c.key == "program").values(value=__version__))
             return _Found(project=found.project, is_current=True)
-        _refuse_lost(store.where, store.spool, project.read_id(store.spool))
+        refuse_lost(store.where, store.spool, project.read_id(store.spool))
         identifier = new_id(tx.now)
         project.write_intent(store.spool, identifier)
         upgrade(tx.connection)

@@ -99,6 +99,15 @@ def test_nothing_is_overwritten(project: Project) -> None:
     assert leftovers(project.folder) == []
 
 
+def test_a_ledger_that_is_gone_is_not_taken_for_one_that_never_was(project: Project) -> None:
+    assert project("run", "daily").code == 0
+    (project.folder / "var/ledger.db").rename(project.folder / "var/away.db")
+    said = project("backup", "copy.db")
+    assert said.code == 2
+    assert "belongs to a project that had one" in said.err
+    assert not (project.folder / "copy.db").exists()
+
+
 def test_where_nothing_was_ever_run_there_is_nothing_to_copy(project: Project) -> None:
     said = project("backup", "copy.db")
     assert said.code == 2

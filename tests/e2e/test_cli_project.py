@@ -283,6 +283,22 @@ def test_a_tab_in_a_folder_without_a_project_offers_nothing_and_says_nothing(tmp
     assert completed(Project(tmp_path), "batchxfer show 01") == []
 
 
+def test_status_says_how_a_job_that_has_no_next_slot_is_begun(project: Project) -> None:
+    project.job("removed", DAILY)
+    project.job("disabled", "enabled = false\n" + DAILY)
+    for job in ("removed", "disabled"):
+        assert project("run", job, "--slot", "2026-01-05T06:00").code == 0
+    project.write("out/removed_20260106.psv", "theirs")
+    assert project("run", "removed", "--slot", "2026-01-06T06:00").code == 4
+    (project.folder / "jobs/removed.toml").unlink()
+    lines = {line.split()[0]: line for line in project("status").out.splitlines()}
+    assert "by hand" in lines["by-hand"]
+    # The name, and the word.
+    assert "disabled" in lines["disabled"].removeprefix("disabled")
+    assert "removed" in lines["removed"].removeprefix("removed").partition("removed_")[0]
+    assert "by hand" not in lines["removed"] + lines["disabled"]
+
+
 def test_status_of_some_jobs_exits_by_these_alone(project: Project) -> None:
     project.write(f"out/daily_{SLOT[:10].replace('-', '')}.psv", "theirs")
     assert project("run", "daily", "--slot", SLOT).code == 4
