@@ -87,7 +87,7 @@ def rerun(
 
 
 def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Send, load or take what [guard], or a rule for files, held."""
+    """Send, load or take what [guard], the cutoff, or a rule for files, held."""
     return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
 
 
