@@ -249,6 +249,8 @@ NEXT = {
     RunStatus.FAILED: "mend the cause, then: batchxfer retry {0}",
     RunStatus.RETRYING: "it is tried again by itself where a daemon runs; at once with: batchxfer retry {0}",
     RunStatus.PENDING: "go on with: batchxfer retry {0}",
+    RunStatus.MISSING: "it is taken when it comes after all; look now with: batchxfer retry {0}; "
+    "if it never comes: batchxfer exclude {0} --why …",
 }
 
 

@@ -252,6 +252,8 @@ def test_what_is_owed_is_waited_for_then_missing_and_taken_when_it_comes_after_a
     assert desk("status").code == 1
     run = desk.pull("--slot", slot, code=1)
     assert run["status"] == "missing"
+    shown = desk("show", run["run"]).out
+    assert f"look now with: batchxfer retry {run['run'][:12]}; if it never comes: batchxfer exclude" in shown
     desk.put("box/06/late.csv")
     run = desk.pull("--slot", slot)
     assert run["status"] == "delivered"

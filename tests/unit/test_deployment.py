@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,20 @@ def test_a_tick_may_end_before_the_service_is_killed() -> None:
     assert grace
     assert stop
     assert int(stop[1]) >= int(grace[1]) + 10
+
+
+def test_the_image_is_built_from_all_that_the_package_needs_and_no_more() -> None:
+    """Neither a project's secrets nor a virtual environment of this machine are sent to whoever builds."""
+    lines = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    assert "*" in lines
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {
+        *wheel["packages"],
+        *wheel["force-include"],
+        project["project"]["readme"],
+        "pyproject.toml",
+        "requirements",
+    }
+    assert allowed == needed | set(project["project"]["license-files"])
