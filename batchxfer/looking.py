@@ -63,10 +63,13 @@ class Looker:
 
     def stable(self, this: Pull, session: Session, wanted: list[SeenFile], notes: list[str]) -> list[SeenFile]:
         """Those that are complete: by their done file, or by staying as they are."""
-        present = pull.ready(session, this.agreement, wanted) if this.agreement.has_sidecars else wanted
-        if len(present) < len(wanted):
-            notes.append(f"{len(wanted) - len(present)} without their done or checksum file")
-        if not present or this.agreement.done_file is not None or not this.definition.file.stable_for:
+        sure, unsure = pull.ready(session, this.agreement, wanted) if this.agreement.has_sidecars else ([], wanted)
+        if lacking := len(wanted) - len(sure) - len(unsure):
+            notes.append(f"{lacking} without their done or checksum file")
+        return [*sure, *self._staying(this, session, unsure, notes)]
+
+    def _staying(self, this: Pull, session: Session, present: list[SeenFile], notes: list[str]) -> list[SeenFile]:
+        if not present or not this.definition.file.stable_for:
             return present
         began, stable_for = self._clock.now(), this.definition.file.stable_for
         session.end_attempt()

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 
 from batchxfer import checksums, globs, paths
 from batchxfer.errors import (
@@ -133,17 +134,32 @@ def _entries(session: Session, folder: str) -> Iterable[Entry]:
         return ()
 
 
-def ready(session: Session, agreement: Agreement, found: Collection[SeenFile]) -> list[SeenFile]:
-    """Those of `found` whose sidecars, where there are any by agreement, are there."""
-    listed: dict[str, set[str]] = {}
+def ready(session: Session, agreement: Agreement, found: Collection[SeenFile]) -> tuple[list[SeenFile], list[SeenFile]]:
+    """Of those of `found` whose sidecars, where there are any by agreement, are there: the ones that their done file says are
+    complete, and the others.
 
-    def there(path: str) -> bool:
+    A done file that is older than its file may be left from an earlier one of the same name: it says nothing of this one.
+    """
+    listed: dict[str, dict[str, FileStat]] = {}
+
+    def seen(path: str) -> FileStat | None:
         folder, name = paths.split(path)
         if folder not in listed:
-            listed[folder] = {entry.name for entry in _entries(session, folder)}
-        return name in listed[folder]
+            listed[folder] = {entry.name: entry.stat for entry in _entries(session, folder)}
+        return listed[folder].get(name)
 
-    return [file for file in found if all(there(sidecar) for sidecar in agreement.sidecars(file.path))]
+    present = [file for file in found if all(seen(sidecar) for sidecar in agreement.sidecars(file.path))]
+    if agreement.done_file is None:
+        return [], present
+    older = [_is_older(seen(agreement.done_file(file.path)), file) for file in present]
+    sure, unsure = (list(compress(present, chosen)) for chosen in ([not each for each in older], older))
+    return sure, unsure
+
+
+def _is_older(done: FileStat | None, file: SeenFile) -> bool:
+    if done is None or done.modified is None or file.modified is None:
+        return False
+    return done.modified < file.modified
 
 
 def unchanged(before: Collection[SeenFile], after: Look) -> list[SeenFile]:

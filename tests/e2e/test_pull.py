@@ -142,6 +142,36 @@ def test_a_file_without_its_done_file_is_not_there_yet(desk: Desk) -> None:
     assert desk.states(desk.pull()) == {"box/a.csv": "done"}
 
 
+def test_a_done_file_that_is_older_than_its_file_says_nothing_of_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left from the day before, and today's file is being written under the same name."""
+    desk.pulls('done_file = "{path}.done"\nexpect = "once"')
+    desk.put("box/a.csv.done", "", at=1_700_000_000)
+    desk.put("box/a.csv", "1\n", at=1_700_000_001)
+
+    def grow(clock: object, seconds: float) -> None:
+        desk.clock.later(seconds)
+        desk.put("box/a.csv", "1\n2\n", at=1_700_000_002)
+
+    monkeypatch.setattr(desk.clock, "sleep", grow)
+    assert desk.pull(code=3)["reason"] == "no file matches box/*.csv yet; 1 still changing"
+    # It stays as it is: whatever the done file is for, the file is whole.
+    desk.put("box/b.csv.done", "", at=1_700_000_002)
+    desk.put("box/b.csv", "3\n", at=1_700_000_002)
+    monkeypatch.undo()
+    monkeypatch.setattr("batchxfer.cli.clock.SystemClock", desk.clock)
+    before = desk.clock.skipped
+    assert desk.states(desk.pull()) == {"box/a.csv": "done"}
+    assert (desk.clock.skipped - before).total_seconds() == 30
+    # One that is not older is believed at once.
+    before = desk.clock.skipped
+    assert desk.states(desk.pull("--slot", "2026-11-20T05:00:00Z", code=3)) == {}
+    desk.clock.later(3600)
+    assert desk.states(desk.pull()) == {"box/b.csv": "done"}
+    assert (desk.clock.skipped - before).total_seconds() == 3600
+
+
 def test_a_moved_file_never_overwrites_another(desk: Desk) -> None:
     (desk.folder / "out/old").mkdir()
     desk.put("old/a.csv", "theirs")

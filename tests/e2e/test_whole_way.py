@@ -92,7 +92,7 @@ EXPECTED = {
 @pytest.fixture
 def orders(shop: Database, request: pytest.FixtureRequest) -> Database:
     kind = request.node.callspec.params["shop"]
-    whole, amount, text, day, at = TYPES[kind]
+    whole, amount, text, day, at = TYPES[kind.removesuffix("_elsewhere")]
     shop.execute(
         f"create table orders (id {whole}, amount {amount}, name {text}, day {day}, at {at})",
         *(f"insert into orders values {row}" for row in ROWS),
