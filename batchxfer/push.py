@@ -191,7 +191,7 @@ class Publisher:
         if step is Step.HOLD_FOREIGN:
             return ForeignFile(
                 f"{place} is there already, and it is not ours",
-                hint="have it moved away and retry, or rerun under a new name; on_exists = 'replace' overwrites",
+                hint=self._make_room(),
             )
         if step is Step.HOLD_VANISHED:
             return Vanished(
@@ -204,6 +204,11 @@ class Publisher:
             f"{place}: this server lets nobody look, so it is not known whether the last rename happened",
             hint="ask the partner: if it arrived, accept; if not, resend",
         )
+
+    def _make_room(self) -> str:
+        """What lets both files be. What was begun keeps its path."""
+        another = " or give the job another path," if self._file.status is FileStatus.PENDING else ""
+        return f"on_exists = 'replace' would overwrite it; have it moved away,{another} then retry"
 
     def _compare(self, how: str) -> Proof:
         digest, size = hashlib.sha256(), 0

@@ -28,6 +28,15 @@ def held(project: Project) -> Any:
     return delivered(project)
 
 
+def test_where_a_foreign_file_is_to_stay_another_path_in_the_job_goes_on(project: Project) -> None:
+    run = held(project)["run"]
+    again = project("rerun", run)
+    assert (again.code, "or give the job another path; then: batchxfer retry" in again.err) == (4, True)
+    project.job("daily", DAILY.replace('path = "', 'path = "second_'))
+    assert project("retry", run).code == 0
+    assert sorted(project.delivered()) == ["daily_20260105.psv", "second_daily_20260105.psv"]
+
+
 # --- one endpoint of several ---------------------------------------------------------------------
 
 
@@ -287,7 +296,10 @@ def test_show_of_a_failure_has_the_error_and_what_to_type(project: Project) -> N
     run = held(project)
     told = project("show", run["run"]).out
     assert "held: endpoint 'out': daily_20260105.psv is there already" in told
-    assert "→ have it moved away and retry" in told
+    assert (
+        "→ on_exists = 'replace' would overwrite it; have it moved away, or give the job another path, then retry"
+        in told
+    )
     assert (
         f"Next: look at the reason; then batchxfer retry, release, accept --why … or exclude --why … {run['run'][:12]}"
         in told
