@@ -122,6 +122,16 @@ def test_what_a_status_says_of_a_name_counts_where_a_name_was_given(
         assert type(raised.value) is error
 
 
+def test_where_the_folder_is_missing_it_is_the_folder_that_is_said_to_be(tmp_path: Path) -> None:
+    with connected(tmp_path, Folder) as (_, session):
+        with pytest.raises(
+            FolderMissing, match=r"cannot write in/a\.part: its folder is not there: no such file \(status 2"
+        ):
+            put(session, "in/a.part")
+        with pytest.raises(FolderMissing, match=r"cannot read a\.csv: no such file"):
+            list(session.read("a.csv"))
+
+
 @pytest.mark.parametrize("code", [14, 15, 4])
 def test_a_full_disk_is_transient_and_says_so_as_the_server_does(tmp_path: Path, code: int) -> None:
     status = code

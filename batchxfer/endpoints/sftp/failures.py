@@ -70,6 +70,8 @@ _KIND: dict[int, type[AttemptError]] = {
 _OF_A_NAME = frozenset({NO_SUCH_FILE, NO_SUCH_PATH, 19, 20, EXISTS, 24})
 """What these say of a name means nothing where an open file was written, read or closed."""
 
+_MAKES = ("write ", "make the folder ")
+
 
 class Refused(Exception):
     """The server answered a request with a status other than OK. `named`: it was a request that gives a path."""
@@ -96,7 +98,9 @@ def from_refusal(refusal: Refused, *, where: str, step: str) -> AttemptError:
     kind = _KIND.get(refusal.code, ServerError)
     if refusal.code in _OF_A_NAME and not refusal.named:
         kind = ServerError
-    return kind(f"{where}: cannot {step}: {refusal}", hint=_hint(kind))
+    # "No such file" is what a server says of the folder, too, in which something is to be made.
+    lacking = "its folder is not there: " if kind is FolderMissing and step.startswith(_MAKES) else ""
+    return kind(f"{where}: cannot {step}: {lacking}{refusal}", hint=_hint(kind))
 
 
 def forbids(refusal: Refused) -> bool:
