@@ -281,10 +281,12 @@ def _all(places: Mapping[str, int], table: Sequence[TargetColumn]) -> tuple[_Fil
         near = folded.get(name.casefold(), [])
         target = by_name.get(name) or (near[0] if len(near) == 1 else None)
         if target is None:
+            more = "[[columns]] in the format chooses columns"
+            if not any(each.casefold() in folded for each in names):
+                more += "; or is the first line a record? Then write header = false, and the delimiter that it has"
             raise UnreadableFile(
                 f"the file has a column {name!r}, which the table does not have",
-                hint=did_you_mean(name, list(by_name), what="the table's columns are")
-                + "; [[columns]] in the format chooses columns",
+                hint=did_you_mean(name, list(by_name), what="the table's columns are") + f"; {more}",
             )
         if twice := [names[each.index] for each in filled if each.target is target]:
             raise UnreadableFile(

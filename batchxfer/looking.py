@@ -33,6 +33,8 @@ class Looker:
             notes.append(f"there is no folder {found.absent}")
         known = self._ledger.known_files(run.job, this.delivery.endpoint, [*found.files, *_paths(found.refused)])
         wanted = [file for file in found.files.values() if _is_new(file, known.get(file.path))]
+        if found.files and not wanted:
+            notes.append(f"{len(found.files):,} known already")
         stable = self.stable(this, session, wanted, notes)
         taken = self._choose(this, run, stable, notes)
         refused = [file for file in found.refused if not _was_refused(file, known.get(file.path))]

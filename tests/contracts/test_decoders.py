@@ -449,6 +449,16 @@ def test_a_value_is_not_dropped_because_the_first_batch_has_none() -> None:
         list(reading({"kind": "delimited"}, columns, text.encode(), piece=1 << 20))
 
 
+@pytest.mark.parametrize("text", ["1,x\n2,y\n", "a;b\n1;2\n"])
+def test_a_first_line_that_is_no_header_is_guessed_at(text: str) -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        csv(text, {"a": "integer", "b": "text"})
+    assert "header = false, and the delimiter that it has" in str(caught.value.hint)
+    with pytest.raises(UnreadableFile) as caught:
+        csv("a,x\n1,2\n", {"a": "integer", "b": "text"})
+    assert "header = false" not in str(caught.value.hint)
+
+
 def test_names_are_the_format_s_and_may_be_in_any_order() -> None:
     table = {"kind": "delimited", "columns": [{"name": "id", "as": "Nr"}, {"name": "day", "type": "date"}]}
     columns = {"id": "integer", "day": "text", "other": "text"}

@@ -242,6 +242,14 @@ def test_a_look_that_leaves_files_for_later_says_so(desk: Desk) -> None:
     assert "nothing to fetch from out: box/*.csv · 1 refused · but: 1 without" in said.out
 
 
+def test_files_that_are_known_are_not_said_to_be_missing(desk: Desk) -> None:
+    desk.pulls('expect = "once"')
+    desk.put("box/a.csv")
+    desk.pull("--slot", "2026-11-20T05:00:00Z")
+    run = desk.pull("--slot", "2026-11-20T06:00:00Z", code=3)
+    assert run["reason"] == "no file matches box/*.csv yet; 1 known already"
+
+
 def test_a_folder_that_is_not_there_is_said_to_be_missing(desk: Desk) -> None:
     desk.pulls(path="bxo/*.csv")
     desk.put("box/a.csv")
