@@ -17,6 +17,13 @@ from cronsim import CronSim, CronSimError
 
 DAY = timedelta(days=1)
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    **dict.fromkeys(("@daily", "@midnight"), "0 0 * * *"),
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    **dict.fromkeys(("@yearly", "@annually"), "0 0 1 1 *"),
+}
 # A 29 February that is a fifth Monday comes after at most 40 years (around 2100, which has none).
 LONGEST_WAIT = timedelta(days=366 * 41)
 
@@ -38,7 +45,8 @@ class Cron:
         """Read an expression. Raises ValueError naming the field that is wrong."""
         parts = text.upper().split()
         if len(parts) != len(FIELDS):
-            raise ValueError(f"cron {text!r} has {len(parts)} fields; it takes five: {', '.join(FIELDS)}")
+            count = "1 field" if len(parts) == 1 else f"{len(parts)} fields"
+            raise ValueError(f"cron {text!r} has {count}; {_five_fields(text)}")
         fixed = not parts[0].startswith("*") and not parts[1].startswith("*")
         simulation, nearest = _read(text, parts)
         times = sorted(hour * 60 + minute for hour in simulation.hours for minute in simulation.minutes)
@@ -50,6 +58,11 @@ class Cron:
     def on(self, day: date) -> bool:
         """Whether it names this day."""
         return self._on(day)
+
+
+def _five_fields(text: str) -> str:
+    known = _NICKNAMES.get(text.strip().casefold())
+    return f'write "{known}"' if known else f"it takes five: {', '.join(FIELDS)}"
 
 
 def _read(text: str, parts: list[str]) -> tuple[CronSim, frozenset[int]]:

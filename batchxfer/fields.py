@@ -82,8 +82,10 @@ def _zone_hint(value: str) -> str:
     names = available_timezones() - {"localtime", "posixrules", "Factory"}
     city = value.rpartition("/")[2].replace(" ", "_").casefold()
     by_city = [name for name in sorted(names) if name.rpartition("/")[2].casefold() == city]
-    near = by_city[0] if by_city else closest(value, names)
-    return f"did you mean {near!r}?" if near else 'zones are IANA names like "Asia/Seoul"'
+    # Of abbreviations the nearest is another country's: KST is not MST.
+    is_abbreviation = value.isupper() and len(value) <= 5
+    near = by_city[0] if by_city else None if is_abbreviation else closest(value, names)
+    return f"did you mean {near!r}?" if near else 'zones are named by a place, such as "Asia/Seoul"'
 
 
 def _read_column_type(value: object) -> ColumnType:

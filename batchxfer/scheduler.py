@@ -288,8 +288,7 @@ class Daemon:
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
-        jobs = f"{len(project.jobs):,} job{'' if len(project.jobs) == 1 else 's'}"
-        log.info("serving %s of %s", jobs, project.path, extra={"action": "serving"})
+        log.info("serving %s of %s", _jobs(len(project.jobs)), project.path, extra={"action": "serving"})
         announce_holidays(self._shift.workplace)
 
     def _round(self, scheduler: Any) -> None:
@@ -374,7 +373,7 @@ class Daemon:
             self._shift, self._ticks_at = shift, 0.0
             announce_holidays(shift.workplace)
             jobs = len(shift.workplace.project.jobs)
-            log.info("the configuration was taken up: %d jobs", jobs, extra={"action": "reloaded", "jobs": jobs})
+            log.info("the configuration was taken up: %s", _jobs(jobs), extra={"action": "reloaded", "jobs": jobs})
         self._manager.ready("serving")
 
     def _renewed(self, project: Project) -> Shift:
@@ -408,3 +407,7 @@ class Daemon:
         else:
             if removed.bytes:
                 log.info("%d old files removed", removed.count, extra={"action": "pruned", "bytes": removed.bytes})
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"

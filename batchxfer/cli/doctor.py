@@ -139,7 +139,9 @@ def _end(report: Report) -> str:
     about = ", ".join(report.looked)
     if report.ledger is not None:
         known = f"{counted(report.ledger.runs, 'run')}, "
-        serving = {True: "`serve` runs", False: "no `serve` runs", None: "nodes share it"}[report.ledger.serving]
+        serving = {True: "a `serve` is running", False: "no `serve` is running", None: "nodes share it"}[
+            report.ledger.serving
+        ]
         about += f" ({known}{serving})"
     problems = sum(1 for finding in report.findings if finding.level == "problem")
     if not report.findings:

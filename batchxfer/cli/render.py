@@ -106,6 +106,8 @@ def _with_next_step(run: Run, delivery: Delivery, error: ErrorInfo, zones: Zones
         coming = f"tried again from {at} on: the same command, or --wait"
         hint = f"{hint}; {coming}" if hint else coming
     elif "batchxfer " not in (hint or ""):
+        # A database's own words may end a sentence.
+        hint = hint.removesuffix(".") if hint else hint
         again = f"batchxfer retry {run.id}"
         hint = f"{hint}; then: {again}" if hint else again
     return ErrorInfo(kind=error.kind, message=error.message, hint=hint)

@@ -53,7 +53,7 @@ def test_where_nothing_is_wrong_it_says_so_and_changes_nothing(project: Project)
     said = project("doctor", "--deep", "--endpoints")
     assert (said.code, said.err) == (0, "")
     assert said.out == (
-        "nothing is wrong with: configuration, machine, ledger, spool, endpoints (1 run, no `serve` runs)\n"
+        "nothing is wrong with: configuration, machine, ledger, spool, endpoints (1 run, no `serve` is running)\n"
     )
     assert state(project) == before
     document = project("doctor", "--json").document

@@ -336,6 +336,7 @@ def test_what_is_no_toml_is_told_with_its_place(desk: Desk, content: bytes, prob
         ('keep_artifacts = "1h2d"', "keep_artifacts: '1h2d' is not a duration"),
         ('keep_artifacts = "-1d"', "keep_artifacts: '-1d' is not a duration"),
         ('timezone = "Seoul"', "timezone: unknown time zone 'Seoul'; did you mean 'Asia/Seoul'?"),
+        ('timezone = "KST"', "timezone: unknown time zone 'KST'; zones are named by a place, such as \"Asia/Seoul\""),
         ('timezone = "localtime"', "timezone: unknown time zone 'localtime'"),
         ('timezone = "../../etc/passwd"', "timezone: unknown time zone"),
         ('timezone = ""', "timezone: unknown time zone ''"),
