@@ -72,5 +72,8 @@ def _destination(loaded: Project, name: str) -> Destination:
     from batchxfer.wiring import Toolbox
 
     options = loaded.config.endpoints[name]
-    place = Toolbox(loaded).endpoint(name).place
-    return Destination(endpoint=name, place=place, root=options.root, zone=options.timezone)
+    place, root = Toolbox(loaded).endpoint(name).place, options.root
+    if options.protocol == "local":
+        # This machine is one place, however a folder is written, and whichever is below another.
+        place, _, root = place.partition(":")
+    return Destination(endpoint=name, place=place, root=root, zone=options.timezone)

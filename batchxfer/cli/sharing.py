@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
@@ -53,6 +54,6 @@ def _looks(loaded: Project) -> Iterator[_Look]:
         if isinstance(job, PullJob) and job.enabled:
             names = names_of(loaded, job)
             glob = globs.render(names.path, paths.sample_values(job.name)).split("/")
-            places = frozenset(str(each.place) for each in names.destinations)
+            places = frozenset(f"{each.place} {posixpath.normpath(each.root)}" for each in names.destinations)
             example = tuple(globs.example(segment) for segment in glob)
             yield _Look(job.name, places, tuple(glob), example, job.file.then)

@@ -299,6 +299,40 @@ def test_status_says_how_a_job_that_has_no_next_slot_is_begun(project: Project) 
     assert "by hand" not in lines["removed"] + lines["disabled"]
 
 
+@pytest.mark.parametrize(
+    ("root", "path"), [("out/sub", "a.psv"), ("{here}/out", "sub/a.psv"), ("./var/../out", "sub/a.psv")]
+)
+def test_folders_of_this_machine_are_one_place_however_they_are_written(project: Project, root: str, path: str) -> None:
+    other = f'[endpoints.other]\nprotocol = "local"\nroot = "{root.format(here=project.folder)}"\n'
+    config = (project.folder / "config.toml").read_text()
+    project.write("config.toml", config + other)
+    name = "{business_date:%Y%m%d}"
+    project.job("daily", DAILY.replace("{job}_{business_date:%Y%m%d}.psv", f"sub/{name}a.psv"))
+    project.job(
+        "second",
+        DAILY.replace('"out"', '"other"').replace(
+            "{job}_{business_date:%Y%m%d}.psv", path.replace("a.psv", f"{name}a.psv")
+        ),
+    )
+    said = project("check")
+    assert said.code == 2
+    assert "of job 'daily' at 'out' for the slot" in said.err
+    assert "of job 'second' at 'other' for the slot" in said.err
+    project.write("config.toml", config + other.replace("out", "elsewhere"))
+    assert project("check").code == 0
+
+
+def test_two_pulls_that_look_into_different_folders_of_one_place_are_not_warned_of(project: Project) -> None:
+    config = (project.folder / "config.toml").read_text()
+    project.write("config.toml", config + '[endpoints.other]\nprotocol = "local"\nroot = "other"\n')
+    pull = 'direction = "pull"\n[schedule]\nevery = "1h"\n[file]\nendpoint = "{}"\npath = "*.csv"\nthen = "delete"\n'
+    project.job("first", pull.format("out"))
+    project.job("second", pull.format("other"))
+    assert "warning" not in project("check").err
+    project.job("second", pull.format("out"))
+    assert "looks for the same files" in project("check").err
+
+
 def test_status_of_some_jobs_exits_by_these_alone(project: Project) -> None:
     project.write(f"out/daily_{SLOT[:10].replace('-', '')}.psv", "theirs")
     assert project("run", "daily", "--slot", SLOT).code == 4
