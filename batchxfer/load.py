@@ -326,4 +326,5 @@ def _check_guard(guard: Guard | None, rows: int, hint: str) -> None:
     high = guard.max_rows is not None and rows > guard.max_rows
     if low or high:
         limit = f"min_rows = {guard.min_rows}" if low else f"max_rows = {guard.max_rows}"
-        raise GuardTripped(f"{rows:,} rows, and the job's [guard] has {limit}: nothing was loaded", hint=hint)
+        counted = f"{rows:,} {'row' if rows == 1 else 'rows'}"
+        raise GuardTripped(f"{counted}, and the job's [guard] has {limit}: nothing was loaded", hint=hint)

@@ -205,7 +205,7 @@ def test_the_guard_stands_before_the_load_and_a_person_may_open_it(place: Place)
     place.desk.put("box/a.psv", "id|name\n1|one\n")
     run = place.desk.pull(code=4)
     assert run["status"] == "held"
-    assert "1 rows, and the job's [guard] has min_rows = 2: nothing was loaded" in run["reason"]
+    assert "1 row, and the job's [guard] has min_rows = 2: nothing was loaded" in run["reason"]
     assert place.rows() == []
     assert place.desk("status").code == 4
     assert place.desk("release", run["run"]).code == 0
