@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -10,10 +12,20 @@ import typer
 
 from batchxfer.cli.options import AsJson, Chosen, ConfigPath, Debug
 
-EPILOG = (
+EXIT_STATUS = (
     "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 will be retried or is late, 4 held, 5 busy, "
     "130 Ctrl-C."
 )
+
+
+def documentation() -> str | None:
+    """The folder of the pages: beside what is installed, or of the checkout that this is."""
+    checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for folder in (os.path.join(sys.prefix, "share", "doc", "batchxfer"), checkout):
+        if os.path.isfile(os.path.join(folder, "docs", "runbook.md")):
+            return os.path.join(folder, "docs")
+    return None
+
 
 _COMMANDS = (
     *("starting.init", "starting.demo"),
@@ -34,7 +46,7 @@ def app(arguments: Sequence[str] = ()) -> typer.Typer:
     made = typer.Typer(
         name="batchxfer",
         help="Query a database, write the file, deliver it over SFTP, and prove it.",
-        epilog=EPILOG,
+        epilog="\n\n".join([EXIT_STATUS, *([f"\b\nDocumentation: {where}"] if (where := documentation()) else [])]),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

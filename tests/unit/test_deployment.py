@@ -74,8 +74,26 @@ def test_the_image_is_built_from_all_that_the_package_needs_and_no_more() -> Non
     needed = {
         *wheel["packages"],
         *wheel["force-include"],
+        *wheel["shared-data"],
         project["project"]["readme"],
         "pyproject.toml",
         "requirements",
     }
     assert allowed == needed | set(project["project"]["license-files"])
+
+
+def test_the_pages_are_installed_beside_the_program_with_all_that_they_link_to() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert shared == {name: f"share/doc/batchxfer/{name}" for name in shared}
+    for page in [DEPLOY.parent / "README.md", *(DEPLOY.parent / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https:|#)([^)#]+)", page.read_text("utf-8")):
+            top = (page.parent / target).resolve().relative_to(DEPLOY.parent).parts[0]
+            # Who reads the code has it.
+            assert top in {*shared, "batchxfer", "benchmarks", "tests"}, f"{page.name}: {target}"
+
+
+def test_help_says_where_the_pages_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "Documentation:" in line)
+    assert (Path(line.partition(":")[2].strip()) / "runbook.md").is_file()
