@@ -87,7 +87,10 @@ def rerun(
 
 
 def release(context: typer.Context, run: RunId, config: ConfigPath = None, as_json: AsJson = False) -> int:
-    """Send, load or take what [guard], the cutoff, or a rule for files, held."""
+    """Send, load or take what a rule of the job held.
+
+    Its [guard], its cutoff, or, of a pull, a rule for files: `changed`, `same_content`.
+    """
     return _act(context, run, config, as_json, lambda place, found: place.operations.release(found))
 
 
