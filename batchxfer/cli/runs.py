@@ -23,7 +23,9 @@ def runs(
     job: Annotated[
         str | None, typer.Option(metavar="JOB", help="Only this job's.", autocompletion=completion.jobs)
     ] = None,
-    status: Annotated[RunStatus | None, typer.Option(help="Only those that stand like this.")] = None,
+    status: Annotated[
+        RunStatus | None, typer.Option(case_sensitive=False, help="Only those that stand like this.")
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those due at this time or later.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = DEFAULT_LIMIT,
     config: ConfigPath = None,

@@ -229,6 +229,14 @@ def test_a_public_key_is_told_as_one_although_others_can_read_it(openssh: OpenSS
     assert raised.value.hint == "give the private key, not the .pub file beside it"
 
 
+def test_a_variable_without_a_key_in_it_is_told_as_one(
+    openssh: OpenSSH, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", "no key")
+    with pytest.raises(CredentialError, match="what is in the environment variable THE_KEY is not a private key"):
+        to_openssh(openssh, tmp_path, private_key={"env": "THE_KEY"}).connect()
+
+
 def test_a_key_file_that_is_missing_is_told_with_its_path(openssh: OpenSSH, tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match=r"private key .*nothing cannot be read: No such file or directory"):
         to_openssh(openssh, tmp_path, private_key="nothing").connect()

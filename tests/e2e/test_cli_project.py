@@ -156,6 +156,7 @@ def test_runs_are_listed_newest_slot_first_and_filtered(project: Project) -> Non
     assert dates() == ["04", "03", "02", "01"]
     assert dates("--limit", "2") == ["04", "03"]
     assert dates("--status", "held") == ["04"]
+    assert dates("--status", "Held") == ["04"]
     assert dates("--since", "2026-01-03T06:00") == ["04", "03"]
     assert dates("--job", "by-hand") == []
     table = project("runs").out.splitlines()

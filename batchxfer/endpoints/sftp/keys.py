@@ -104,6 +104,7 @@ def _is_public_key(content: bytes) -> bool:
 
 
 def _not_private(what: str, where: str) -> CredentialError:
+    said = f"what is {what}" if what.startswith("in ") else what
     return CredentialError(
-        f"{where}: {what} is not a private key", hint="give the private key, not the .pub file beside it"
+        f"{where}: {said} is not a private key", hint="give the private key, not the .pub file beside it"
     )
