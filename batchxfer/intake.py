@@ -164,11 +164,12 @@ class Intake:
         if not files:
             return
         attempt.begun()
-        if this.definition.file.then == "leave" or run.revision > 1:
-            self._record_done(this, ((file, None) for file in files), taken=False)
-            return
-        with self._connections.session(this.delivery.endpoint) as session:
-            self._record_done(this, self._put_away(this, files, session, last), taken=True)
+        # What an earlier revision did with its remote file is not done again; what it could not do is.
+        left = [file for file in files if file.done_at is not None or this.definition.file.then == "leave"]
+        self._record_done(this, ((file, None) for file in left), taken=False)
+        if owed := [file for file in files if file not in left]:
+            with self._connections.session(this.delivery.endpoint) as session:
+                self._record_done(this, self._put_away(this, owed, session, last), taken=True)
 
     def _put_away(
         self, this: Pull, files: Sequence[FetchedFile], session: Session, last: FetchStatus

@@ -215,12 +215,14 @@ class Operations:
                 self._start_over(claim, before, overrides)
                 self._anew(claim, before)
             else:
+                if before.is_pull:
+                    # What is superseded takes no file any more: those that are not loaded yet are the new revision's.
+                    with self._worker.claimed(after.id) as newer:
+                        self._ledger.load_again(newer, before.id)
                 self._supersede(claim, before, after)
         if after is not before:
             with self._worker.claimed(after.id) as claim:
                 self._ledger.set_parameters(claim, {**before.parameters, **overrides})
-                if before.is_pull:
-                    self._ledger.load_again(claim, before.id)
                 self._anew(claim, after)
         return Rerun(before=before, after=self._with_reason(self._ledger.find_run(after.id)))
 

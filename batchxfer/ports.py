@@ -668,7 +668,8 @@ class Ledger(Protocol):
         """`record_fetch` for several files at once, all or none: the facts by the files' ids."""
 
     def load_again(self, claim: Claim, run: str) -> Run:
-        """The files of `run`, an earlier revision, as this run's own: `fetched`, and to be loaded again."""
+        """The files of `run`, an earlier revision, as this run's own: `fetched`, and to be loaded again, or `seen`, where they
+        are not here yet. `done_at` stays: what was done with a remote file is not done again."""
 
     def miss(self, run: str, reason: str) -> bool:
         """The run's file has not come in time: it is `missing`, with a notice, until a delivery is. False, and nothing

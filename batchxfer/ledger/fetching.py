@@ -167,12 +167,13 @@ class Fetching(Noticing):
                     **row._asdict(),
                     "id": new_id(tx.now),
                     "run": claim.run,
-                    "status": FetchStatus.FETCHED,
+                    "status": FetchStatus.FETCHED if row.status in _ACCEPTED else FetchStatus.SEEN,
                     "reason": None,
-                    **dict.fromkeys(("rows", "bad_rows", "bad_path", "loaded_at", "done_at")),
+                    # `done_at` stays: what was done with the remote file is not done again.
+                    **dict.fromkeys(("rows", "bad_rows", "bad_path", "loaded_at")),
                 }
                 for row in self._files_of(tx, run)
-                if row.status in _ACCEPTED
+                if row.status in _ACCEPTED or row.status == FetchStatus.SEEN
             ]
             if fresh:
                 tx.connection.execute(insert(fetched_files), fresh)

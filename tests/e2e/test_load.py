@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -267,6 +268,46 @@ def test_a_rerun_loads_the_fetched_file_again_under_a_revision_of_its_own(place:
     assert place.loaded() == [(1, 1, 0), (2, 1, 0)]
     assert place.desk("retry", said.run["run"]).code == 0
     assert len(place.rows()) == 2
+
+
+def test_a_rerun_does_what_the_revision_before_could_not(place: Place) -> None:
+    place.shop.execute("drop table parts", "create table parts (id integer, name varchar(20))")
+    more = 'then = "move"\nmove_to = "old/{name}"\nchecksum_file = "{path}.sum"\n'
+    place.loads(file=more)
+    for name, content in (("a", "id|name\n1|one\n"), ("b", "id|name\n2|two\n")):
+        place.desk.put(f"box/{name}.psv", content, at=1_600_000_000)
+        place.desk.put(f"box/{name}.psv.sum", hashlib.sha256(content.encode()).hexdigest())
+    right = (place.desk.folder / "out/box/b.psv.sum").read_text()
+    place.desk.put("box/b.psv.sum", "0" * 64)
+    # One is loaded, and cannot be moved; the other cannot be fetched.
+    run = place.desk.pull(code=1)
+    assert place.desk.states(run) == {"box/a.psv": "loaded", "box/b.psv": "seen"}
+    (place.desk.folder / "out/old").mkdir()
+    place.desk.put("box/b.psv.sum", right)
+    said = place.desk("rerun", run["run"], "--json")
+    assert (said.code, said.run["revision"]) == (0, 2)
+    assert place.desk.states(said.run) == {"box/a.psv": "done", "box/b.psv": "done"}
+    assert place.rows() == [(1, "one"), (1, "one"), (2, "two")]
+    assert place.desk.left() == ["old/a.psv", "old/a.psv.sum", "old/b.psv", "old/b.psv.sum"]
+    # What is done is not done again: another file of that name is not ours.
+    place.desk.put("box/a.psv", "id|name\n1|one\n", at=1_600_000_000)
+    assert place.desk("rerun", said.run["run"]).code == 0
+    assert "box/a.psv" in place.desk.left()
+
+
+def test_a_rerun_loads_what_the_revision_before_could_not(place: Place) -> None:
+    place.shop.execute("drop table parts", "create table parts (id integer, name varchar(20))")
+    place.loads(file='then = "delete"\n')
+    place.desk.put("box/a.psv", "id|name\n1|one\n", at=1_600_000_000)
+    place.desk.put("box/b.psv", "id|name\n2|two\nx|y\n", at=1_700_000_000)
+    run = place.desk.pull(code=1)
+    assert place.desk.states(run) == {"box/a.psv": "done", "box/b.psv": "fetched"}
+    place.loads('on_bad_record = "quarantine"\n', file='then = "delete"\n')
+    said = place.desk("rerun", run["run"], "--json")
+    assert place.desk.states(said.run) == {"box/a.psv": "done", "box/b.psv": "done"}
+    assert place.rows() == [(1, "one"), (1, "one"), (2, "two")]
+    assert place.desk.left() == []
+    assert place.desk("status").code == 0
 
 
 def test_what_becomes_of_the_file_comes_after_the_load(place: Place) -> None:
