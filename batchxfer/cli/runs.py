@@ -63,9 +63,14 @@ def _find(
     start = parse_time(since, zone, SystemClock().now(), option="--since") if since else None
     with project.opened(words, loaded) as place:
         found = place.ledger.runs(job=job, status=status, since=start, limit=limit) if place else []
+        pauses = place.ledger.pauses() if place else {}
     if not found and job is not None:
         project.known_job(loaded, job)
-    return found
+    if not pauses:
+        return found
+    from batchxfer.cli.standing import with_pause
+
+    return [with_pause(run, loaded, pauses) for run in found]
 
 
 def _draw(found: list[Run], zones: Zones, words: Context, limit: int) -> None:
@@ -88,7 +93,10 @@ def show(
     words = context_of(context, config, as_json)
     loaded = project.load_to_look(words)
     with project.opened_ledger(words, loaded) as place:
-        found = place.ledger.find_run(run)
+        known, pauses = place.ledger.find_run(run), place.ledger.pauses()
+    from batchxfer.cli.standing import pause_for, with_pause
+
+    found, pause = with_pause(known, loaded, pauses), pause_for(known, loaded, pauses)
     zones = Zones(loaded)
     if words.output.as_json:
         from batchxfer.cli.documents import run_document
@@ -97,5 +105,5 @@ def show(
     else:
         from batchxfer.cli.render import story
 
-        story(found, zones, words.output)
+        story(found, zones, words.output, paused=pause.subject if pause else None)
     return ExitCode.DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -129,6 +129,21 @@ def _standing(loaded: Project, name: str, seen: _Seen, now: datetime) -> Standin
         skipped=[run for run in seen.skipped.get(name, ()) if last is None or run.due.slot > last.due.slot],
         pause=_pause(loaded, name, open_runs, seen),
     )
+
+
+def pause_for(run: Run, loaded: Project, pauses: Mapping[str, Pause]) -> Pause | None:
+    """The person's pause for which a pending run waits."""
+    if run.status is not RunStatus.PENDING:
+        return None
+    job = loaded.jobs.get(run.job)
+    waiting = [delivery.endpoint for delivery in run.deliveries if delivery.status in ("pending", "retrying")]
+    return pause_of(run.job, waiting or (job.file.endpoint_names if job else ()), pauses)
+
+
+def with_pause(run: Run, loaded: Project, pauses: Mapping[str, Pause]) -> Run:
+    """The run with the pause that it waits for as its reason."""
+    pause = pause_for(run, loaded, pauses)
+    return run if pause is None else replace(run, reason=f"{pause.subject} is paused: {pause.why}")
 
 
 def _next_slot(loaded: Project, name: str, now: datetime) -> datetime | None:

@@ -334,6 +334,11 @@ def test_what_is_paused_waits_whoever_asks_and_is_done_when_the_pause_ends(
     assert (said.code, said.run["status"], said.run["reason"]) == (4, "pending", f"{subject} is paused: they move")
     assert project.delivered() == before
     assert f"{subject} is paused: they move" in project("run", "daily", "--slot", SLOT).err
+    shown = project("show", said.run["run"])
+    assert f"\npending: {subject} is paused: they move\n" in shown.out
+    assert shown.out.endswith(f"Next: end the pause, and it goes on: batchxfer resume {subject}\n")
+    for command in (["show", said.run["run"]], ["runs"]):
+        assert f"{subject} is paused: they move" in project(*command, "--json").out
     assert project("resume", subject).code == 0
     assert project("run", "--due").code == 0
     revision = ".r2" if word == "rerun" else ""
