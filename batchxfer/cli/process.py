@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -24,6 +25,30 @@ BROKEN_PIPE = 141
 
 # Typer brings its own copy of click or stands on the real one, by its version; the class is the same either way.
 WordsError: type[Any] = typer.BadParameter.__mro__[1]
+
+OTHERS_SAY = {
+    "help": "--help",
+    "version": "--version",
+    "list": "runs, or plan",
+    "ls": "runs, or plan",
+    "jobs": "status",
+    "logs": "runs, and show RUN",
+    "history": "runs, and show RUN",
+    "test": "run JOB --dry-run",
+    "validate": "check",
+    "lint": "check",
+    "start": "serve",
+    "daemon": "serve",
+    "stop": "pause JOB --why TEXT",
+    "cancel": "pause JOB --why TEXT, or exclude RUN --why TEXT",
+    "disable": "pause JOB --why TEXT",
+    "enable": "resume JOB",
+    "send": "run JOB, or resend RUN",
+    "backfill": "run JOB --from TIME --to TIME",
+    "schedule": "plan",
+    "restore": "reconcile",
+}
+"""Words that other programs have for it, and what is typed here."""
 
 
 class Interrupted(BatchxferError):
@@ -122,7 +147,18 @@ def _usage(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     message = error.format_message().replace("Value error, ", "").rstrip(".") or "no command was given"
-    return UsageError(message[:1].lower() + message[1:], hint=f"see: {path} --help")
+    meant = _meant(path, message)
+    hint = f"perhaps: {PROGRAM} {meant}; see: {path} --help" if meant else f"see: {path} --help"
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _meant(path: str, message: str) -> str | None:
+    """What is typed here for a word that other programs know."""
+    if (word := re.match(r"No such command '([a-z-]+)'", message)) is not None:
+        return OTHERS_SAY.get(word[1])
+    if path == f"{PROGRAM} runs" and (extra := re.search(r"extra argument\(?s?\)? \((\S+)\)", message)) is not None:
+        return f"runs --job {extra[1]}"
+    return None
 
 
 def _say_ended(end: signals.Ended, output: Output) -> int:

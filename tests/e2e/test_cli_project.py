@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from batchxfer.cli import process
 from tests.e2e.command import DAILY, PROGRAM, Project, clean, make_project
 
 SLOT = "2026-01-05T06:00"
@@ -368,6 +370,27 @@ def test_a_job_s_file_is_nearly_its_name(project: Project) -> None:
     said = project("run", "jobs/daily.toml")
     assert said.code == 2
     assert "did you mean 'daily'?" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("stop",), "→ perhaps: batchxfer pause JOB --why TEXT; see: batchxfer --help"),
+        (("test", "daily"), "→ perhaps: batchxfer run JOB --dry-run; see: batchxfer --help"),
+        (("runs", "daily"), "→ perhaps: batchxfer runs --job daily; see: batchxfer runs --help"),
+        (("frobnicate",), "→ see: batchxfer --help"),
+    ],
+)
+def test_a_word_of_other_programs_is_told_in_ours(project: Project, words: tuple[str, ...], hint: str) -> None:
+    said = project(*words)
+    assert (said.code, said.err.splitlines()[1]) == (2, hint)
+
+
+def test_every_word_that_is_proposed_is_a_command() -> None:
+    for said in process.OTHERS_SAY.values():
+        for one in re.split(r", (?:or|and) |, ", said):
+            word = one.split(" ")[0]
+            assert word in ("--help", "--version") or Project(Path())(word, "--help").code == 0, said
 
 
 def test_a_demo_where_nothing_may_be_made_is_no_fault(tmp_path: Path) -> None:
