@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.daemons import Zygote, zygote
-from tests.e2e.zygote import AT_GATE
+from tests.e2e.zygote import AT_GATE, OPENS
 from tests.needs import missing
 
 SECONDS = 60
@@ -80,25 +80,19 @@ class Machine:
     ) -> Ended:
         """`batchxfer WORDS`, under strace, which sees `calls`; at most `most_files` may be open. `ahead` as
         tests.e2e.zygote says."""
-        said, log, gate = (self.folder / name for name in ("said.txt", "strace.txt", "gate"))
+        said, log = self.folder / "said.txt", self.folder / "strace.txt"
         said.unlink(missing_ok=True)
-        if not gate.exists():
-            os.mkfifo(gate)
-        pid = self.zygote.begin(list(words), said, gate=str(gate), ahead=ahead)
+        pid = self.zygote.begin(list(words), said, gate=True, ahead=ahead)
         try:
             _wait_until_at_gate(pid)
             with _strace(pid, log, strike, calls) as strace:
-                # It opens once the process waits there.
-                with gate.open("wb") as opened:
-                    if most_files is not None:
-                        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most_files, most_files))
-                    opened.write(b"!")
+                if most_files is not None:
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most_files, most_files))
+                os.kill(pid, OPENS)
                 strace.wait(SECONDS)
         finally:
             self.zygote.kill(pid)
-        # The call that waits at the gate began before strace came.
-        seen = "".join(line for line in log.read_text(errors="replace").splitlines(True) if str(gate) not in line)
-        log.write_text(seen)
+        seen = log.read_text(errors="replace")
         made = tuple((int(thread), call) for thread, call in re.findall(r"(?m)^(\d+) +(\w+)\(", seen))
         return Ended(_code(seen, pid), said.read_text(errors="replace"), made, "(INJECTED)" in seen)
 
@@ -126,7 +120,7 @@ def _strace(pid: int, log: Path, strike: Strike | None, calls: Sequence[str]) ->
 
 
 def _wait_until_at_gate(pid: int) -> None:
-    """Its opening of the gate is no call of the command, and must not be struck."""
+    """What it does before is nothing of the command, and must not be struck."""
     end = time.monotonic() + SECONDS
     while Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].split()[:2] != [f"{AT_GATE})", "S"]:
         assert time.monotonic() < end, "the command does not begin"

@@ -1,7 +1,7 @@
 """Begins commands from a process that has everything imported already, so that a test can begin, and kill, many.
 
 Speaks lines of JSON: in `{"words": […], "log": PATH}`, out the process's id. The command is the installed one in all else.
-With a `"gate"`, a named pipe, the command waits until somebody has written to it, and may be traced. With `"ahead"` it sends
+With a `"gate"` the command waits for a signal before it begins, and may be traced. With `"ahead"` it sends
 any file while it is built, as it does with large ones.
 """
 
@@ -14,6 +14,7 @@ import signal
 import sys
 
 AT_GATE = "at-gate"
+OPENS = signal.SIGUSR1
 
 
 def main() -> None:
@@ -50,14 +51,17 @@ def import_all() -> None:
     batchxfer.cli.app.app()
 
 
-def wait_at(gate: str) -> None:
-    """Let any process trace this one (PR_SET_PTRACER_ANY), and wait; its name (PR_SET_NAME) says so meanwhile."""
+def wait_at_gate() -> None:
+    """Let any process trace this one (PR_SET_PTRACER_ANY), and wait; its name (PR_SET_NAME) says so meanwhile.
+
+    For a signal: a call that waits is begun anew when a tracer attaches itself, which then takes it for one of the command's.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {OPENS})
     prctl = ctypes.CDLL(None).prctl
     prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)
     prctl(15, AT_GATE.encode(), 0, 0, 0)
-    reading = os.open(gate, os.O_RDONLY)
-    os.read(reading, 1)
-    os.close(reading)
+    signal.sigwait({OPENS})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {OPENS})
 
 
 def be_the_command(order: dict[str, object]) -> None:
@@ -69,8 +73,8 @@ def be_the_command(order: dict[str, object]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    if "gate" in order:
-        wait_at(str(order["gate"]))
+    if order.get("gate"):
+        wait_at_gate()
     if order.get("ahead"):
         headstart.WORTH_BYTES = spool.TELL_BYTES = 1
     words = order["words"]
