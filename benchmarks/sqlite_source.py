@@ -32,8 +32,8 @@ def measure(stage: Stage, rounds: int) -> Table:
     ]
     return Table(
         title="From SQLite to a folder",
-        about=f"{min(stage.rows, SQLITE_ROWS):,} rows × 16 columns of lineitem; batchxfer also looks at the numbers' "
-        "types first, since SQLite's columns have none, writes to the spool, copies and verifies.",
+        about=f"{min(stage.rows, SQLITE_ROWS):,} rows × 16 columns of lineitem; batchxfer, in two processes, also "
+        "writes to the spool, copies and verifies.",
         reference=REFERENCE,
         results=side_by_side(ways, rounds),
     )
