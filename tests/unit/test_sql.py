@@ -145,10 +145,10 @@ def test_anything_but_one_whole_statement_is_refused(text: str, message: str) ->
 
 def test_a_long_query_is_read_in_no_time() -> None:
     text = "select '" + "\\''" * 200_000 + "'" + ", (x + 1)" * 50_000 + " /*" + "/*" * 1000
-    begun = time.perf_counter()
+    begun = time.process_time()
     sql.find_parameters(text)
     sql.find_parameters(text, sql.MYSQL)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @given(st.text(alphabet=":;a1'\"$-/*`[]\\ E\n#", max_size=40), st.sampled_from([sql.GENERIC, sql.MYSQL, sql.SQLITE]))
