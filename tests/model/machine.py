@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import subprocess
 import tempfile
@@ -77,6 +78,18 @@ class World:
         self.breaks, self.database_is_away, self.nobody_listens = BreaksAt(), 0, 0
 
 
+class Faults(logging.Handler):
+    """What a process met that nobody foresaw, such as a write that a claim which is lost let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "action", None) == "fault":
+            self.found.append(f"{record.getMessage()}: {record.exc_info[1] if record.exc_info else ''}")
+
+
 class Machine(RuleBasedStateMachine):
     template: ClassVar[Path | None] = None
     words: ClassVar[tuple[str, ...]] = ()
@@ -103,6 +116,8 @@ class Machine(RuleBasedStateMachine):
         self.perhaps_told_again: Counter[str] = Counter()
         self.sleeper: Sleeper | None = None
         self.auditor = self.place.open()
+        self.faults = Faults()
+        logging.getLogger("batchxfer").addHandler(self.faults)
         self.start()
         self.tick()
         self.it_ticks_at_each_slot(2)
@@ -121,6 +136,7 @@ class Machine(RuleBasedStateMachine):
         finally:
             if self.sleeper is not None:
                 self.sleeper.die()
+            logging.getLogger("batchxfer").removeHandler(self.faults)
             self.place.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -280,6 +296,7 @@ class Machine(RuleBasedStateMachine):
         for run in runs:
             assert run.reason or run.status not in REASONED
             assert "error of batchxfer itself" not in (run.reason or ""), run.reason
+        assert not self.faults.found, "nobody foresaw it"
         self.check_told_once()
         self.check(runs)
 
