@@ -157,7 +157,7 @@ class Shift:
         ended = self._crew.wait(until)
         if not ended:
             handed = self.workplace.worker.hand_back()
-            log.warning("%d runs are handed back, to be done later", handed, extra={"action": "handed-back"})
+            log.warning("handed back, to be done later: %s", _counted(handed, "run"), extra={"action": "handed-back"})
         self.workplace.connections.close()
         return ended or self._crew.wait(time.monotonic() + LAST_SECONDS)
 
@@ -288,7 +288,7 @@ class Daemon:
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
-        log.info("serving %s of %s", _jobs(len(project.jobs)), project.path, extra={"action": "serving"})
+        log.info("serving %s of %s", _counted(len(project.jobs), "job"), project.path, extra={"action": "serving"})
         announce_holidays(self._shift.workplace)
 
     def _round(self, scheduler: Any) -> None:
@@ -373,7 +373,9 @@ class Daemon:
             self._shift, self._ticks_at = shift, 0.0
             announce_holidays(shift.workplace)
             jobs = len(shift.workplace.project.jobs)
-            log.info("the configuration was taken up: %s", _jobs(jobs), extra={"action": "reloaded", "jobs": jobs})
+            log.info(
+                "the configuration was taken up: %s", _counted(jobs, "job"), extra={"action": "reloaded", "jobs": jobs}
+            )
         self._manager.ready("serving")
 
     def _renewed(self, project: Project) -> Shift:
@@ -406,8 +408,12 @@ class Daemon:
             log.error("pruning waits: %s", error.message, extra={"action": "prune-failed"})
         else:
             if removed.bytes:
-                log.info("%d old files removed", removed.count, extra={"action": "pruned", "bytes": removed.bytes})
+                log.info(
+                    "removed: %s",
+                    _counted(removed.count, "old file"),
+                    extra={"action": "pruned", "bytes": removed.bytes},
+                )
 
 
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count:,} jobs"
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
