@@ -6,6 +6,7 @@ what was sent is taken back, and the delivery is as if it had not begun.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -62,13 +63,13 @@ class HeadStart:
     def _begin(self, send: Callable[[Growing], None]) -> None:
         # A daemon thread: what hangs in a driver must not keep the process from ending.
         thread = threading.Thread(target=self._run, args=(send,), name="send-ahead", daemon=True)
+        # It is known before it starts: a signal may come in between.
+        self._thread = thread
         try:
             thread.start()
         except RuntimeError:
             # This machine starts no more threads just now: the file is sent afterwards, as any other.
-            self._send = None
-        else:
-            self._thread = thread
+            self._thread = self._send = None
 
     def _run(self, send: Callable[[Growing], None]) -> None:
         try:
@@ -89,6 +90,7 @@ class HeadStart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        if self._thread is not None:
             self._growing.take_back(None)
-            self._thread.join(_GOODBYE_SECONDS)
+            with contextlib.suppress(RuntimeError):  # it was about to start
+                self._thread.join(_GOODBYE_SECONDS)

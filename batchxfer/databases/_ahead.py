@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+Called = TypeVar("Called")
 Made = TypeVar("Made")
 Step = Callable[[], Made]
 """Makes the batch of rows that were fetched. It may be called in another thread while the next rows are fetched."""
@@ -23,12 +25,39 @@ class StartAgain(Exception, Generic[Made]):
         self.steps = steps
 
 
+class Beside:
+    """A thread beside this one, for one call after the other.
+
+    An executor does not know of a thread in whose start a signal came, and does not wait for what it does; `end` waits.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._calling = threading.Lock()
+        self._ended = False
+
+    def submit(self, call: Callable[[], Called]) -> Future[Called]:
+        return self._pool.submit(self._call, call)
+
+    def end(self) -> None:
+        """No call is made any more, and none is begun."""
+        self._pool.shutdown(cancel_futures=True)
+        with self._calling:
+            self._ended = True
+
+    def _call(self, call: Callable[[], Called]) -> Called:
+        with self._calling:
+            if self._ended:
+                raise CancelledError
+            return call()
+
+
 class Ahead(Generic[Made]):
     """Two threads for one query; `close` waits for what they do."""
 
     def __init__(self) -> None:
-        self._fetching = ThreadPoolExecutor(1, thread_name_prefix="database")
-        self._making = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._fetching = Beside("database")
+        self._making = Beside("batches")
 
     def made(self, steps: Steps[Made]) -> Iterator[Made]:
         """What each of `steps` makes, in their order. Raises what they raise, and what advancing them raises."""
@@ -37,8 +66,8 @@ class Ahead(Generic[Made]):
             again = yield from self._until_started_again(again)
 
     def close(self) -> None:
-        self._fetching.shutdown(cancel_futures=True)
-        self._making.shutdown(cancel_futures=True)
+        self._fetching.end()
+        self._making.end()
 
     def _until_started_again(self, steps: Steps[Made]) -> Generator[Made, None, Steps[Made] | None]:
         def fetch() -> Future[Made] | None:

@@ -10,11 +10,12 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pyarrow as pa
 from pyarrow import csv
 
+from batchxfer.databases._ahead import Beside
 from batchxfer.model import TargetColumn, TypeName
 from batchxfer.ports import Verbatim
 
@@ -52,14 +53,14 @@ def texts(
         (batch.text if isinstance(batch, Verbatim) else memoryview(_text(batch, columns, how)), batch.num_rows)
         for batch in batches
     )
-    pool = ThreadPoolExecutor(1, thread_name_prefix="postgresql-load")
+    beside, following = Beside("postgresql-load"), partial(next, items, None)
     try:
-        coming = deque(pool.submit(next, items, None) for _ in range(_AHEAD))
+        coming = deque(beside.submit(following) for _ in range(_AHEAD))
         while (item := coming.popleft().result()) is not None:
-            coming.append(pool.submit(next, items, None))
+            coming.append(beside.submit(following))
             yield item
     finally:
-        pool.shutdown(cancel_futures=True)
+        beside.end()
 
 
 def _text(batch: pa.RecordBatch, columns: Sequence[TargetColumn], how: csv.WriteOptions) -> pa.Buffer:

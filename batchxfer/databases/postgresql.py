@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,6 +15,7 @@ from adbc_driver_postgresql import StatementOptions
 from psycopg.sql import Literal
 
 from batchxfer import sql
+from batchxfer.databases._ahead import Beside
 from batchxfer.databases._canonical import BATCH_BYTES
 from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
 from batchxfer.databases._postgresql_errors import failed, refused
@@ -127,13 +128,13 @@ class Source:
 def _met_by_signals(cursor: Any, link: Link, call: Callable[[], object]) -> None:
     """Run `call` in a thread of its own: in the main thread the driver would take Ctrl-C for itself, as a cancelled query,
     and other signals would wait for the first row."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
-    running = pool.submit(call)
+    beside, running = Beside("postgresql"), None
     try:
+        running = beside.submit(call)
         running.result()
     finally:
-        with nullcontext() if running.done() else link.ending(lambda: _cancel(cursor)):
-            pool.shutdown()
+        with nullcontext() if running is not None and running.done() else link.ending(lambda: _cancel(cursor)):
+            beside.end()
 
 
 def _cancel(cursor: Any) -> None:
@@ -153,7 +154,7 @@ class Rows:
         self._finished = True
         self._row = 1
         self._reader: Iterator[pa.RecordBatch] = iter(())
-        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
+        self._ahead = Beside("postgresql")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -173,16 +174,16 @@ class Rows:
     def _batches(self, statement: str, settled: _Settle) -> Iterator[pa.RecordBatch]:
         self._reader = self._source.execute(self._cursor, self._link, statement)
         self._finished = False
-        coming = deque(self._ahead.submit(self._fetch, settled) for _ in range(_AHEAD))
+        coming = deque(self._ahead.submit(partial(self._fetch, settled)) for _ in range(_AHEAD))
         while (batch := coming.popleft().result()) is not None:
-            coming.append(self._ahead.submit(self._fetch, settled))
+            coming.append(self._ahead.submit(partial(self._fetch, settled)))
             yield batch
             del batch
 
     def close(self) -> None:
         """Cancel the query where it has not ended, and wait until nothing is read from it any more."""
         with nullcontext() if self._finished else self._link.ending(lambda: _cancel(self._cursor)):
-            self._ahead.shutdown(cancel_futures=True)
+            self._ahead.end()
 
     def _fetch(self, settled: _Settle) -> pa.RecordBatch | None:
         """What becomes of the next batch that has rows; None after the last."""

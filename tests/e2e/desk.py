@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,9 @@ class Desk(Project):
 def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     make_project(tmp_path)
     clock = type("Clock", (HastyClock,), {})
+    # Ten past: a slot every hour, and no test that is halfway when the next one comes.
+    now = datetime.now(UTC)
+    clock.later(((10 - now.minute) % 60) * 60)
     monkeypatch.setattr(clock_module, "SystemClock", clock)
     desk = Desk(tmp_path, clock=clock)
     desk.pulls()
