@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Self
+
+from batchxfer.beside import Beside
 
 WORTH_BYTES = 16 << 20
 """How much is written before the disk is asked to take it."""
@@ -23,7 +26,7 @@ class Writeback:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._bytes = 0
-        self._pool: ThreadPoolExecutor | None = None
+        self._beside: Beside | None = None
         self._running: Future[None] | None = None
 
     def wrote(self, size: int) -> None:
@@ -36,9 +39,11 @@ class Writeback:
 
     def end(self) -> None:
         """Wait for the disk, before the file is made durable, or closed. Raises OSError."""
-        if self._pool is not None:
-            self._pool.shutdown()
-        self._hear()
+        try:
+            self._hear()
+        finally:
+            if self._beside is not None:
+                self._beside.end()
 
     def __enter__(self) -> Self:
         return self
@@ -49,10 +54,10 @@ class Writeback:
             self.end()
 
     def _begin(self) -> None:
-        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="writeback")
+        self._beside = self._beside or Beside("writeback")
         # Where this machine starts no more threads just now, all of it is left for the end.
         with contextlib.suppress(RuntimeError):
-            self._running = self._pool.submit(_make_durable, self._descriptor)
+            self._running = self._beside.submit(partial(_make_durable, self._descriptor))
 
     def _hear(self) -> None:
         running, self._running = self._running, None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-Called = TypeVar("Called")
+from batchxfer.beside import Beside
+
 Made = TypeVar("Made")
 Step = Callable[[], Made]
 """Makes the batch of rows that were fetched. It may be called in another thread while the next rows are fetched."""
@@ -23,33 +23,6 @@ class StartAgain(Exception, Generic[Made]):
 
     def __init__(self, steps: Steps[Made]) -> None:
         self.steps = steps
-
-
-class Beside:
-    """A thread beside this one, for one call after the other.
-
-    An executor does not know of a thread in whose start a signal came, and does not wait for what it does; `end` waits.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._calling = threading.Lock()
-        self._ended = False
-
-    def submit(self, call: Callable[[], Called]) -> Future[Called]:
-        return self._pool.submit(self._call, call)
-
-    def end(self) -> None:
-        """No call is made any more, and none is begun."""
-        self._pool.shutdown(cancel_futures=True)
-        with self._calling:
-            self._ended = True
-
-    def _call(self, call: Callable[[], Called]) -> Called:
-        with self._calling:
-            if self._ended:
-                raise CancelledError
-            return call()
 
 
 class Ahead(Generic[Made]):

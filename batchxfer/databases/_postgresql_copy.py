@@ -15,7 +15,7 @@ from functools import partial
 import pyarrow as pa
 from pyarrow import csv
 
-from batchxfer.databases._ahead import Beside
+from batchxfer.beside import Beside
 from batchxfer.model import TargetColumn, TypeName
 from batchxfer.ports import Verbatim
 

@@ -15,7 +15,7 @@ from adbc_driver_postgresql import StatementOptions
 from psycopg.sql import Literal
 
 from batchxfer import sql
-from batchxfer.databases._ahead import Beside
+from batchxfer.beside import Beside
 from batchxfer.databases._canonical import BATCH_BYTES
 from batchxfer.databases._postgresql_columns import Asked, asked, wrapped
 from batchxfer.databases._postgresql_errors import failed, refused

@@ -9,7 +9,9 @@ from functools import partial
 
 import pytest
 
-from batchxfer.databases._ahead import Ahead, Beside, Steps
+from batchxfer import writeback
+from batchxfer.beside import Beside
+from batchxfer.databases._ahead import Ahead, Steps
 
 SECONDS = 20
 
@@ -74,4 +76,15 @@ def test_steps_may_be_closed_after_the_end_though_a_signal_came_while_their_thre
     interrupted(lambda: next(ahead.made(steps)), call, monkeypatch)
     ahead.close()
     steps.close()
+    assert call.has_ended
+
+
+def test_a_file_is_not_closed_while_the_disk_takes_it_though_a_signal_came_while_that_thread_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Slow()
+    monkeypatch.setattr(writeback, "_make_durable", lambda descriptor: call())
+    given = writeback.Writeback(-1)
+    interrupted(lambda: given.wrote(writeback.WORTH_BYTES), call, monkeypatch)
+    given.end()
     assert call.has_ended

@@ -63,6 +63,7 @@ FLOORS = (
         together=True,
         reason="a decision is a value that follows from values, so that a test needs no world",
     ),
+    Floor(name="threads", modules="beside", reason="a call in a thread of its own is ended in one way"),
     Floor(
         name="world",
         modules="credentials ids shortages writeback",
