@@ -15,6 +15,8 @@ from datetime import date, datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
+from batchxfer.quantities import counted
+
 DAY = timedelta(days=1)
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 _NICKNAMES = {
@@ -45,8 +47,7 @@ class Cron:
         """Read an expression. Raises ValueError naming the field that is wrong."""
         parts = text.upper().split()
         if len(parts) != len(FIELDS):
-            count = "1 field" if len(parts) == 1 else f"{len(parts)} fields"
-            raise ValueError(f"cron {text!r} has {count}; {_five_fields(text)}")
+            raise ValueError(f"cron {text!r} has {counted(len(parts), 'field')}; {_five_fields(text)}")
         fixed = not parts[0].startswith("*") and not parts[1].startswith("*")
         simulation, nearest = _read(text, parts)
         times = sorted(hour * 60 + minute for hour in simulation.hours for minute in simulation.minutes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from batchxfer.errors import BatchxferError, ExitCode, Problem
 from batchxfer.facts import Claimed, KnownFile, LedgerFacts
 from batchxfer.model import Notice, OpenRun
+from batchxfer.quantities import counted
 
 MEBI = 1 << 20
 FULL_BYTES = 64 * MEBI
@@ -332,7 +333,7 @@ def of_remote_leftovers(endpoint: str, paths: Sequence[str]) -> Iterator[Finding
 
 
 def _many(things: Sequence[object], noun: str) -> str:
-    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
+    return counted(len(things), noun)
 
 
 def _named(paths: Sequence[Path]) -> str:

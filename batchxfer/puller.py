@@ -32,6 +32,7 @@ from batchxfer.model import (
 )
 from batchxfer.ports import Clock, Ledger
 from batchxfer.pull_attempt import ACCEPTED, TAKEN, Attempt, Pull
+from batchxfer.quantities import counted
 from batchxfer.settling import Settling
 from batchxfer.shortages import shortages
 
@@ -154,9 +155,9 @@ class Puller:
         rows = sum(file.rows or 0 for file in files)
         refused = [file for file in run.files if file.status is FetchStatus.REFUSED]
         words = [f"{len(files)} fetched"]
-        words += [f"{rows:,} {'row' if rows == 1 else 'rows'} loaded"] if this.definition.load and files else []
+        words += [f"{counted(rows, 'row')} loaded"] if this.definition.load and files else []
         bad = sum(file.bad_rows or 0 for file in files)
-        words += [f"{bad:,} bad {'record' if bad == 1 else 'records'} put aside"] if bad else []
+        words += [f"{counted(bad, 'bad record')} put aside"] if bad else []
         words += [_told(refused)] if refused else []
         words += [f"{BUT}{', '.join(notes)}"] if notes else []
         evidence = Evidence(how="fetched", detail=", ".join(words), server_key=attempt.server_key)

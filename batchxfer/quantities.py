@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `1h30m`, `4GiB`."""
+"""Durations, sizes and counts as people write them: `1h30m`, `4GiB`, `3 rows`."""
 
 from __future__ import annotations
 
@@ -42,3 +42,8 @@ def parse_size(text: str) -> int:
     number = re.match(r"[0-9]+", text)
     assert number is not None  # noqa: S101 - the pattern above begins with digits
     return int(number[0]) * _BYTES[text[number.end() :].strip()]
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `1,234 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

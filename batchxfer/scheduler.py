@@ -23,6 +23,7 @@ from batchxfer.errors import BatchxferError, ConfigError, DatabaseUnavailable, L
 from batchxfer.model import OpenRun, Run, RunStatus
 from batchxfer.notify import Notifier
 from batchxfer.pruning import prune
+from batchxfer.quantities import counted
 from batchxfer.systemd import ServiceManager
 from batchxfer.ticking import Ticker
 from batchxfer.waiting import Answer, Waiting
@@ -157,7 +158,7 @@ class Shift:
         ended = self._crew.wait(until)
         if not ended:
             handed = self.workplace.worker.hand_back()
-            log.warning("handed back, to be done later: %s", _counted(handed, "run"), extra={"action": "handed-back"})
+            log.warning("handed back, to be done later: %s", counted(handed, "run"), extra={"action": "handed-back"})
         self.workplace.connections.close()
         return ended or self._crew.wait(time.monotonic() + LAST_SECONDS)
 
@@ -288,7 +289,7 @@ class Daemon:
 
     def _log_start(self) -> None:
         project = self._shift.workplace.project
-        log.info("serving %s of %s", _counted(len(project.jobs), "job"), project.path, extra={"action": "serving"})
+        log.info("serving %s of %s", counted(len(project.jobs), "job"), project.path, extra={"action": "serving"})
         announce_holidays(self._shift.workplace)
 
     def _round(self, scheduler: Any) -> None:
@@ -374,7 +375,7 @@ class Daemon:
             announce_holidays(shift.workplace)
             jobs = len(shift.workplace.project.jobs)
             log.info(
-                "the configuration was taken up: %s", _counted(jobs, "job"), extra={"action": "reloaded", "jobs": jobs}
+                "the configuration was taken up: %s", counted(jobs, "job"), extra={"action": "reloaded", "jobs": jobs}
             )
         self._manager.ready("serving")
 
@@ -410,10 +411,6 @@ class Daemon:
             if removed.bytes:
                 log.info(
                     "removed: %s",
-                    _counted(removed.count, "old file"),
+                    counted(removed.count, "old file"),
                     extra={"action": "pruned", "bytes": removed.bytes},
                 )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from batchxfer.quantities import counted as counted
+
 if TYPE_CHECKING:
     from batchxfer.model import Evidence
 
@@ -42,11 +44,6 @@ def size(count: int) -> str:
         if number < 999.95 or unit == "TB":
             return f"{number:.1f} {unit}"
     raise AssertionError
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 row`, `1,234 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(value: timedelta) -> str:
