@@ -19,6 +19,7 @@ from batchxfer.definitions import Guard, LoadOptions
 from batchxfer.errors import AttemptError, GuardTripped, LoadError, ReadPatiently, RowRefused, UnreadableFile
 from batchxfer.model import TargetColumn
 from batchxfer.ports import BadRecord, LoadCounts, Loading, LoadKey, Takes, Target, Verbatim, VerbatimLoading
+from batchxfer.quantities import counted
 from batchxfer.spool import storage_errors, sync_folder
 
 if TYPE_CHECKING:
@@ -189,16 +190,11 @@ def _told_of(piece: Piece, columns: Sequence[TargetColumn], options: LoadOptions
             where += f": line {line}" if line is not None else f": row {error.row} of those to be loaded"
         hint = error.hint
         if options.on_bad_record == "quarantine":
-            hint = "; ".join(
-                filter(
-                    None,
-                    [
-                        hint,
-                        "on_bad_record = 'quarantine' leaves out what is wrong by itself, not what only the database knows",
-                    ],
-                )
-            )
+            hint = f"{hint}; {_ONLY_BY_ITSELF}" if hint else _ONLY_BY_ITSELF
         raise LoadError(f"{where}: {error.message}", hint=hint) from error
+
+
+_ONLY_BY_ITSELF = "on_bad_record = 'quarantine' leaves out what is wrong by itself, not what only the database knows"
 
 
 def _line_of(records: Records, error: RowRefused) -> int | None:
@@ -326,5 +322,4 @@ def _check_guard(guard: Guard | None, rows: int, hint: str) -> None:
     high = guard.max_rows is not None and rows > guard.max_rows
     if low or high:
         limit = f"min_rows = {guard.min_rows}" if low else f"max_rows = {guard.max_rows}"
-        counted = f"{rows:,} {'row' if rows == 1 else 'rows'}"
-        raise GuardTripped(f"{counted}, and the job's [guard] has {limit}: nothing was loaded", hint=hint)
+        raise GuardTripped(f"{counted(rows, 'row')}, and the job's [guard] has {limit}: nothing was loaded", hint=hint)

@@ -213,7 +213,7 @@ class Operations:
             after = self._ledger.add_revision(run.id) if was_published(before) else before
             if after is before:
                 self._start_over(claim, before, overrides)
-                self._anew(claim, before)
+                self._execute(claim, before, anew=True)
             else:
                 if before.is_pull:
                     # What is superseded takes no file any more: those that are not loaded yet are the new revision's.
@@ -223,7 +223,7 @@ class Operations:
         if after is not before:
             with self._worker.claimed(after.id) as claim:
                 self._ledger.set_parameters(claim, {**before.parameters, **overrides})
-                self._anew(claim, after)
+                self._execute(claim, after, anew=True)
         return Rerun(before=before, after=self._with_reason(self._ledger.find_run(after.id)))
 
     def _check_loads(self, run: Run) -> None:
@@ -233,9 +233,6 @@ class Operations:
                 f"job {run.job!r} loads nothing, so there is nothing to do again",
                 hint=f"what is not fetched yet is fetched with: batchxfer retry {run.id}",
             )
-
-    def _anew(self, claim: Claim, run: Run) -> None:
-        self._execute(claim, run, anew=True)
 
     def _start_over(self, claim: Claim, run: Run, overrides: Mapping[str, ParameterValue]) -> None:
         self._reopen(claim, run, but=frozenset({DeliveryStatus.DELIVERED}))

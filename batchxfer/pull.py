@@ -71,7 +71,7 @@ def look(session: Session, agreement: Agreement) -> Look:
     """
     files: dict[str, SeenFile] = {}
     refused: list[SeenFile] = []
-    start, segments = _start(agreement.glob)
+    start, segments = _start("", agreement.glob.split("/"))
     try:
         first = list(session.list(start or "."))
     except FolderMissing:
@@ -98,9 +98,8 @@ def _possible(agreement: Agreement, path: str) -> Iterator[str]:
                 continue
 
 
-def _start(glob: str, folder: str = "") -> tuple[str, list[str]]:
-    """The folder that a glob below `folder` surely means, and what is left of the glob."""
-    segments = glob.split("/")
+def _start(folder: str, segments: list[str]) -> tuple[str, list[str]]:
+    """The folder that a glob's segments below `folder` surely mean, and those that are left."""
     while len(segments) > 1 and globs.is_plain(segments[0]):
         folder, segments = paths.join(folder, globs.plain(segments[0])), segments[1:]
     return folder, segments
@@ -122,7 +121,7 @@ def _walk(
         else:
             folders.append(paths.join(folder, entry.name))
     for inner in sorted(folders):
-        start, left = _start("/".join(segments[1:]), inner)
+        start, left = _start(inner, segments[1:])
         yield from _walk(session, start, left, refused, _entries(session, start))
 
 
