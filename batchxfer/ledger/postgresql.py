@@ -38,10 +38,13 @@ _LIMITS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
     "application_name": "batchxfer",
+    "client_encoding": "UTF8",
 }
-# A node that is frozen in the middle of a transaction holds its locks: it must lose them before its lease runs out.
+# Whatever the server, the database or the role say. A node that is frozen in the middle of a transaction holds its locks: it
+# must lose them before its lease runs out.
 _SESSION = """
 SET TIME ZONE 'UTC';
+SET DateStyle = 'ISO, YMD';
 SET statement_timeout = '60s';
 SET lock_timeout = '30s';
 SET idle_in_transaction_session_timeout = '10s';

@@ -152,7 +152,9 @@ def test_a_date_that_no_file_can_carry_is_an_error_with_row_and_column(shop: Dat
 
 
 def test_the_settings_of_the_server_do_not_matter(shop: Database) -> None:
-    [(role,)] = shop.execute("select current_user")
+    # In this database only: the other tests' processes have the same role.
+    [(role, database)] = shop.execute("select current_user, current_database()")
+    where = f"role {role} in database {database}"
     settings = {
         "datestyle": "'SQL, DMY'",
         "intervalstyle": "'sql_standard'",
@@ -162,7 +164,7 @@ def test_the_settings_of_the_server_do_not_matter(shop: Database) -> None:
         "standard_conforming_strings": "off",
         "client_min_messages": "debug5",
     }
-    shop.execute(*(f"alter role {role} set {key} = {value}" for key, value in settings.items()))
+    shop.execute(*(f"alter {where} set {key} = {value}" for key, value in settings.items()))
     try:
         rows = shop.values(
             "select '1 day'::interval, array[0.12345679::float4], array['2026-11-22'::date], array['\\x01'::bytea], :s as s,"
@@ -171,7 +173,7 @@ def test_the_settings_of_the_server_do_not_matter(shop: Database) -> None:
             timezone="Asia/Seoul",
         )
     finally:
-        shop.execute(*(f"alter role {role} reset {key}" for key in settings))
+        shop.execute(f"alter {where} reset all")
     assert rows == [("P1D", "[0.12345679]", '["2026-11-22"]', '["\\\\x01"]', "a\\b", "c\\d", "Asia/Seoul", True)]
 
 

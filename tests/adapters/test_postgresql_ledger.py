@@ -13,7 +13,8 @@ from sqlalchemy import event
 
 from batchxfer.ledger import postgresql
 from batchxfer.model import DeliveryStatus, Evidence, FileRole, FileStatus, Mark, Plan
-from tests.ledgers import SLOT, SNAPSHOT, PostgresqlPlace, Walk, due, emptied, planned
+from batchxfer.worker import Worker
+from tests.ledgers import SLOT, SNAPSHOT, PostgresqlPlace, Walk, due, emptied, execute, planned
 
 
 @pytest.fixture
@@ -123,6 +124,29 @@ def test_connections_that_broke_while_nobody_looked_are_made_anew(place: Postgre
     place.execute(f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE {ours}")
     run = ledger.ensure_run("orders", due(SLOT), {})
     assert ledger.let_go(ledger.claim(run.id, ledger.owner)).id == run.id
+
+
+def test_the_settings_of_the_role_do_not_matter(place: PostgresqlPlace) -> None:
+    settings = {
+        "datestyle": "'SQL, DMY'",
+        "timezone": "'America/New_York'",
+        "client_encoding": "'SQL_ASCII'",
+        "default_transaction_read_only": "on",
+    }
+    # In this database only: the other tests' processes have the same role.
+    [(role, database)] = place.execute("select current_user, current_database()")
+    where = f"role {role} in database {database}"
+    execute(place.url, *(f"alter {where} set {key} = {value}" for key, value in settings.items()))
+    try:
+        ledger = place.open()
+        run = ledger.ensure_run("orders", due(SLOT), {"name": "Zoë\\"})
+        with Worker(ledger, ledger.owner).claimed(run.id):
+            pass
+        assert ledger.find_run(run.id).due.slot == SLOT
+        assert ledger.find_run(run.id).parameters == {"name": "Zoë\\"}
+        ledger.close()
+    finally:
+        execute(place.url, "set default_transaction_read_only = off", f"alter {where} reset all")
 
 
 class Driver:
