@@ -297,8 +297,8 @@ class OpenRun:
     """A run that is not settled.
 
     `due_at` is the earliest instant at which something of it may be done (its creation, or the first retry), None where only
-    a person can go on. `endpoints` are those that it still has to reach; none before its first claim. `running` means that a
-    live worker has its claim.
+    a person can go on. `endpoints` are those that it still has to reach; none before its first claim. `claim` is a live
+    worker's.
     """
 
     id: str
@@ -307,7 +307,11 @@ class OpenRun:
     status: RunStatus
     due_at: datetime | None = None
     endpoints: tuple[str, ...] = ()
-    running: bool = False
+    claim: Claim | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.claim is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,8 @@ class Shift:
         self._waiting.clear()
         self._line_up(found.runs)
         self._rings_at = None
-        self._look_again(found.at, found.next_at)
+        freed = self.workplace.worker.give_back_again(found.claims)
+        self._look_again(found.at, found.at if freed else found.next_at)
         return found.missed
 
     def _look_again(self, now: datetime, at: datetime | None) -> None:

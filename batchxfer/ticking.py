@@ -15,7 +15,7 @@ from batchxfer.dispatch import JobRules, Ready, ready
 from batchxfer.errors import BatchxferError
 from batchxfer.facts import Restored
 from batchxfer.health import missing_at
-from batchxfer.model import Mark, NoticeKind, OpenRun, Outlook, Plan, RunStatus
+from batchxfer.model import Claim, Mark, NoticeKind, OpenRun, Outlook, Plan, RunStatus
 from batchxfer.planner import CatchUp
 from batchxfer.ports import Ledger
 from batchxfer.pull_checks import is_dated
@@ -29,12 +29,13 @@ _WAITS = (RunStatus.PENDING, RunStatus.RETRYING)
 @dataclass(frozen=True, kw_only=True)
 class Tick:
     """What a tick found at `at`, by the ledger's clock: the runs that may start now, those whose files are missing since now,
-    and when to look again."""
+    when to look again, and the claims that stand."""
 
     at: datetime
     runs: tuple[OpenRun, ...]
     next_at: datetime | None
     missed: tuple[OpenRun, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass
@@ -81,7 +82,8 @@ class Ticker:
         self._note_late(seen)
         self._count(seen)
         started = self._ready(seen)
-        return Tick(at=seen.now, runs=started.runs, next_at=self._next(started), missed=tuple(missed))
+        claims = tuple(run.claim for run in seen.runs if run.claim is not None)
+        return Tick(at=seen.now, runs=started.runs, next_at=self._next(started), missed=tuple(missed), claims=claims)
 
     def next_of(self, job: str) -> Tick:
         """What may start of one job, of which a run has just ended."""
@@ -93,7 +95,7 @@ class Ticker:
     def still_due(self, job: str, run: str) -> bool:
         """Whether `run`, which the caller has claimed, is the one of its job to start now. May be asked in any thread."""
         seen = self._ledger.outlook(job)
-        runs = tuple(replace(each, running=False) if each.id == run else each for each in seen.runs)
+        runs = tuple(replace(each, claim=None) if each.id == run else each for each in seen.runs)
         return any(each.id == run for each in self._ready(replace(seen, runs=runs)).runs)
 
     def has_more(self, job: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from batchxfer.errors import BatchxferError, OwnershipLost
@@ -32,6 +33,8 @@ class Worker:
         self._owner = owner
         self._guard = threading.Lock()
         self._claims: dict[str, Claim] = {}
+        # By run, from before its claim is asked for until it is given back.
+        self._holding: Counter[str] = Counter()
 
     @contextlib.contextmanager
     def claimed(self, run: str) -> Iterator[Claim]:
@@ -45,6 +48,23 @@ class Worker:
     @contextlib.contextmanager
     def held(self, run: str) -> Iterator[Hold]:
         """As `claimed`; how the run was left is known after it."""
+        with self._noted(run), self._held(run) as hold:
+            yield hold
+
+    @contextlib.contextmanager
+    def _noted(self, run: str) -> Iterator[None]:
+        with self._guard:
+            self._holding[run] += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._holding[run] -= 1
+                # Those at naught go.
+                self._holding += Counter()
+
+    @contextlib.contextmanager
+    def _held(self, run: str) -> Iterator[Hold]:
         claim = self._ledger.claim(run, self._owner)
         hold = Hold(claim)
         with self._guard:
@@ -73,6 +93,26 @@ class Worker:
             with contextlib.suppress(BatchxferError):
                 self._ledger.let_go(claim)
         return len(claims)
+
+    def give_back_again(self, claims: Iterable[Claim]) -> int:
+        """Give back those of the claims that stand in this owner's name though nobody here holds their runs; their number.
+
+        The ledger was cut off, or crashed, when they were taken or given back: nobody would do their runs until the leases have
+        run out. `claims` is what the ledger said a moment ago.
+        """
+        with self._guard:
+            lost = [claim for claim in claims if claim.owner == self._owner and not self._holding[claim.run]]
+        freed = 0
+        for claim in lost:
+            with contextlib.suppress(OwnershipLost):
+                self._ledger.let_go(claim)
+                freed += 1
+                log.warning(
+                    "run %s was given back, and the ledger had not kept that: it is given back again",
+                    claim.run,
+                    extra={"action": "given-back", "run": claim.run},
+                )
+        return freed
 
     def _beat(self, claim: Claim, ended: threading.Event) -> None:
         """Renew the lease until the end. A beat that is missed is made up by the next; a lost run is found out by the

@@ -231,7 +231,7 @@ class Planning(Housekeeping):
             status=rows.status_of(states, running=running, ending=row.ending),
             due_at=min(waits, default=None),
             endpoints=tuple(each.endpoint for each in to_do),
-            running=running,
+            claim=Claim(run=row.id, token=row.claim, owner=row.owner) if running else None,
         )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchxfer.dispatch import JobRules, ready
-from batchxfer.model import OpenRun, RunStatus
+from batchxfer.model import Claim, OpenRun, RunStatus
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -21,7 +21,7 @@ def run(hour, status=RunStatus.PENDING, *, job="orders", due_in=-HOUR, running=F
         status=status,
         due_at=None if due_in is None else NOW + due_in,
         endpoints=endpoints,
-        running=running,
+        claim=Claim(run=f"{job}-{hour}", token="01T", owner="node") if running else None,
     )
 
 
