@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -12,12 +12,14 @@ from batchxfer import paths, pull
 from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.errors import AttemptError, DeadlineError, HeldError, NetworkError
-from batchxfer.inbox import Arrival
+from batchxfer.inbox import Arrival, Follower
 from batchxfer.intake import BAD_RECORDS
 from batchxfer.looking import Looker
 from batchxfer.model import FetchedFile, FetchStatus, Run, SeenFile
 from batchxfer.ports import Ledger, Reading, Session
 from batchxfer.pull_attempt import Attempt, Pull
+
+Follow = Callable[[Run, FetchedFile], Follower | None]
 
 
 class Fetcher:
@@ -29,20 +31,31 @@ class Fetcher:
         self._looker = looker
         self._listener = listener
 
-    def fetch_all(self, this: Pull, run: Run, session: Session, attempt: Attempt) -> AttemptError | None:
-        """Fetch what was seen. What concerns one file alone keeps no other from being fetched: the first such error."""
+    def fetch_all(
+        self, this: Pull, run: Run, session: Session, attempt: Attempt, follow: Follow
+    ) -> AttemptError | None:
+        """Fetch what was seen. What concerns one file alone keeps no other from being fetched: the first such error.
+
+        `follow` says who is told of a file's arrival."""
         wanted = [file for file in run.files if file.status is FetchStatus.SEEN]
         with closing(pull.Ahead(session, wanted, this.agreement)) as ahead:
-            return self._fetch_each(this, run, wanted, session, ahead, attempt)
+            return self._fetch_each(this, run, wanted, session, ahead, attempt, follow)
 
     def _fetch_each(
-        self, this: Pull, run: Run, wanted: Sequence[FetchedFile], session: Session, ahead: pull.Ahead, attempt: Attempt
+        self,
+        this: Pull,
+        run: Run,
+        wanted: Sequence[FetchedFile],
+        session: Session,
+        ahead: pull.Ahead,
+        attempt: Attempt,
+        follow: Follow,
     ) -> AttemptError | None:
         failure: AttemptError | None = None
         for file in wanted:
             attempt.begun(session.server_key)
             try:
-                self._fetch(this, run, file, session, ahead)
+                self._fetch(this, run, file, session, ahead, follow)
             except pull.Gone:
                 reason = "it was gone before it could be fetched"
                 self._ledger.record_fetch(this.claim, file.id, FetchStatus.SKIPPED, reason=reason)
@@ -55,11 +68,14 @@ class Fetcher:
                     break
         return failure
 
-    def _fetch(self, this: Pull, run: Run, file: FetchedFile, session: Session, ahead: pull.Ahead) -> None:
+    def _fetch(
+        self, this: Pull, run: Run, file: FetchedFile, session: Session, ahead: pull.Ahead, follow: Follow
+    ) -> None:
         arrival = self._arrival(this, file)
         if file.local_path and file.sha256 and arrival.accepted(file.local_path, file.sha256):
             self._ledger.record_fetch(this.claim, file.id, FetchStatus.FETCHED, reason=None)
             return
+        arrival.follower = follow(run, file)
         self._receive(this, run, file, session, ahead, arrival)
         if (reason := self._unwanted(this, run, file, arrival.sha256)) is not None:
             arrival.discard()

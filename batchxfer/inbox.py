@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from batchxfer import paths
 from batchxfer.errors import HeldError, StorageError
@@ -22,8 +23,20 @@ OVERLAP_BYTES = 256 << 10
 """How much of what is here already is fetched again and compared, before the rest is."""
 
 
+class Follower(Protocol):
+    """Who is told of a file on its way in."""
+
+    def came(self, descriptor: int, size: int) -> None:
+        """Its first `size` bytes are in the open file `descriptor`."""
+
+    def began_anew(self) -> None:
+        """What was here is forgotten."""
+
+
 class Arrival:
     """One file on its way in. `target` is the name that it should have, `key` tells its temporary names from all others'."""
+
+    follower: Follower | None = None
 
     def __init__(self, target: Path, key: str) -> None:
         self.target = target
@@ -54,6 +67,8 @@ class Arrival:
 
     def restart(self) -> None:
         """Forget what is here."""
+        if self.follower is not None:
+            self.follower.began_anew()
         with storage_errors(self.target):
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -74,6 +89,8 @@ class Arrival:
                 view = view[os.write(self._descriptor, view) :]
             if self._writeback is not None:
                 self._writeback.wrote(size)
+        if self.follower is not None:
+            self.follower.came(self._descriptor, self.bytes)
 
     @property
     def sha256(self) -> str:

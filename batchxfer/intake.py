@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batchxfer import afterwards, load, naming, paths
@@ -12,14 +15,18 @@ from batchxfer.activity import Activity, Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import FormatOptions
+from batchxfer.early_load import EarlyLoad
 from batchxfer.errors import AttemptError, HeldError
 from batchxfer.inbox import whole
+from batchxfer.incoming import GivenUp
 from batchxfer.model import Column, FetchedFile, FetchStatus, Run, TargetColumn
-from batchxfer.ports import Decoder, Ledger, LoadKey, Session, Takes, Target
+from batchxfer.ports import BadRecord, Decoder, Ledger, LoadKey, Session, Takes, Target, Verbatim
 from batchxfer.pull_attempt import Attempt, Pull
 from batchxfer.settling import Settling
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from batchxfer.decoding import Reading
 
 BAD_RECORDS = ".bad.jsonl"
@@ -64,7 +71,7 @@ class Intake:
 
     @contextmanager
     def made_ready(self, this: Pull) -> Iterator[None]:
-        """Import what loading needs meanwhile: whoever fetches waits for the network, the disk and sha256."""
+        """Import what loading needs meanwhile: whoever connects and fetches waits for the network, the disk and sha256."""
         options, layout = this.definition.load, this.definition.format
         if options is None or layout is None:
             yield
@@ -85,8 +92,26 @@ class Intake:
             if importing.ident is not None:
                 importing.join()
 
-    def load_all(self, this: Pull, run: Run, attempt: Attempt) -> tuple[Run, AttemptError | None]:
-        """Load what was fetched, in its order; the first that fails stops those after it."""
+    def early(self, this: Pull) -> EarlyLoad:
+        """What may be loaded while it is fetched. A table is not emptied so early: others would have to wait."""
+        options = this.definition.load
+        may_be = options is not None and options.mode != "replace"
+        return EarlyLoad(partial(self._load_early, this) if may_be else None)
+
+    def _load_early(self, this: Pull, early: EarlyLoad, run: Run, file: FetchedFile) -> list[load.Loaded]:
+        options = this.definition.load
+        assert options is not None  # noqa: S101 - asked before
+
+        def progress(rows: int) -> None:
+            if early.is_taken:
+                self._tell(run, rows)
+
+        target = early.abandonable(self._adapters.target(options.database))
+        piece = self._piece(this, run, file, Path(BAD_RECORDS), early.pieces)
+        return self._load(this, run, target, [replace(piece, open=partial(_only_good, piece.open))], progress)
+
+    def load_all(self, this: Pull, run: Run, attempt: Attempt, early: EarlyLoad) -> tuple[Run, AttemptError | None]:
+        """Load what was fetched, in its order; the first that fails stops those after it. `early` may have begun."""
         files = [file for file in run.files if file.status is FetchStatus.FETCHED]
         options = this.definition.load
         if not files or options is None:
@@ -95,39 +120,56 @@ class Intake:
         groups = [files] if is_one_load(this) else [[file] for file in files]
         for group in groups:
             try:
-                self._load(this, run, group)
+                self._load_group(this, run, group, early)
             except AttemptError as error:
                 for file in group:
                     self._ledger.record_fetch(this.claim, file.id, FetchStatus.FETCHED, reason=error.message)
                 return self._ledger.find_run(run.id), error
         return self._ledger.find_run(run.id), None
 
-    def _load(self, this: Pull, run: Run, files: Sequence[FetchedFile]) -> None:
+    def _load_group(self, this: Pull, run: Run, files: Sequence[FetchedFile], early: EarlyLoad) -> None:
         options = this.definition.load
         assert options is not None  # noqa: S101 - asked before
-        guard = None if run.guard_released else this.job.guard
-        pieces = [self._piece(this, run, file) for file in files]
-        loaded = load.load(
-            self._adapters.target(options.database),
-            pieces,
-            options,
-            guard,
-            hint=f"look at it with: batchxfer show {run.id}; load it with: batchxfer release {run.id}",
-            progress=lambda rows: self._listener(Activity(stage="loading", run=run, bytes=0, rows=rows, total=None)),
-        )
+        pieces = [self._local_piece(this, run, file) for file in files]
+        loaded = early.finish(files)
+        if loaded is None:
+            target = early.target or self._adapters.target(options.database)
+            loaded = self._load(this, run, target, pieces, partial(self._tell, run))
         for file, piece, one in zip(files, pieces, loaded, strict=True):
             bad_path = piece.bad_path if one.counts.bad_rows else None
             facts = {"rows": one.counts.rows, "bad_rows": one.counts.bad_rows, "bad_path": bad_path}
             self._ledger.record_fetch(this.claim, file.id, FetchStatus.LOADED, reason=None, **facts)
 
-    def _piece(self, this: Pull, run: Run, file: FetchedFile) -> load.Piece:
+    def _load(
+        self, this: Pull, run: Run, target: Target, pieces: Sequence[load.Piece], progress: load.Progress
+    ) -> list[load.Loaded]:
+        options = this.definition.load
+        assert options is not None  # noqa: S101 - asked before
+        return load.load(
+            target,
+            pieces,
+            options,
+            None if run.guard_released else this.job.guard,
+            hint=f"look at it with: batchxfer show {run.id}; load it with: batchxfer release {run.id}",
+            progress=progress,
+        )
+
+    def _tell(self, run: Run, rows: int) -> None:
+        self._listener(Activity(stage="loading", run=run, bytes=0, rows=rows, total=None))
+
+    def _local_piece(self, this: Pull, run: Run, file: FetchedFile) -> load.Piece:
         local = file.local_path
         if local is None:
             raise HeldError(
                 f"the fetched file of {file.path} is not known", hint="exclude the run, and fetch it by hand"
             )
         ending = BAD_RECORDS if run.revision == 1 else f".r{run.revision}{BAD_RECORDS}"
+        bad_path = local.with_name(local.name + ending)
+        return self._piece(this, run, file, bad_path, lambda: whole(local, file.sha256))
 
+    def _piece(
+        self, this: Pull, run: Run, file: FetchedFile, bad_path: Path, read: Callable[[], Iterator[bytes]]
+    ) -> load.Piece:
         def opened(table: Sequence[TargetColumn], patient: bool, takes: Takes | None) -> Reading:
             # Arrow is imported where rows are.
             from batchxfer.decoding import Reading
@@ -137,7 +179,7 @@ class Intake:
             assert layout is not None  # noqa: S101 - a load without a format is refused
             database = self._project.config.databases[options.database]
             return Reading(
-                whole(local, file.sha256),
+                read(),
                 layout,
                 self._adapters.decoder,
                 table,
@@ -152,7 +194,7 @@ class Intake:
             key=LoadKey(project=self._ledger.project_id, file=file.file, revision=run.revision),
             name=file.path,
             open=opened,
-            bad_path=local.with_name(local.name + ending),
+            bad_path=bad_path,
         )
 
     # what becomes of the remote files
@@ -202,6 +244,31 @@ class Intake:
         finally:
             if done:
                 self._ledger.record_fetches(this.claim, FetchStatus.DONE, done)
+
+
+class _OnlyGood:
+    """Records of which none is bad: where one is, somebody must be told, or it is put aside beside the file, which has no name
+    yet. Raises GivenUp."""
+
+    def __init__(self, records: load.Records) -> None:
+        self._records = records
+
+    @property
+    def columns(self) -> tuple[TargetColumn, ...]:
+        return self._records.columns
+
+    def line_of(self, index: int) -> int | None:
+        return self._records.line_of(index)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim]:
+        for item in self._records:
+            if isinstance(item, BadRecord):
+                raise GivenUp
+            yield item
+
+
+def _only_good(opened: load.Open, table: Sequence[TargetColumn], patient: bool, takes: Takes | None) -> load.Records:
+    return _OnlyGood(opened(table, patient, takes))
 
 
 def is_one_load(this: Pull) -> bool:

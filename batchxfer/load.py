@@ -41,6 +41,9 @@ class Records(Protocol):
     def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]: ...
 
 
+Open = Callable[[Sequence[TargetColumn], bool, "Takes | None"], Records]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Piece:
     """One file to be loaded. `open` is called with the table's columns, whether to read patiently, and what a VerbatimLoading
@@ -48,7 +51,7 @@ class Piece:
 
     key: LoadKey
     name: str
-    open: Callable[[Sequence[TargetColumn], bool, Takes | None], Records]
+    open: Open
     bad_path: Path
 
 

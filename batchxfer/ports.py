@@ -336,6 +336,22 @@ class Target(Protocol):
         an administrator can run)."""
 
 
+@runtime_checkable
+class EarlyLoading(Loading, Protocol):
+    """A Loading that can be left by another thread."""
+
+    def abandon(self) -> None:
+        """From any thread: each call that waits for the server fails, and nothing is committed that was not."""
+
+
+@runtime_checkable
+class EarlyTarget(Target, Protocol):
+    """A Target whose transaction, while it only appends, keeps nobody waiting: it may be open for some seconds."""
+
+    def begin_early(self) -> AbstractContextManager[EarlyLoading]:
+        """As `begin`."""
+
+
 # --- endpoints -----------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from batchxfer.activity import Listener
 from batchxfer.config import Project
 from batchxfer.connections import Connections
 from batchxfer.definitions import PullJob
+from batchxfer.early_load import EarlyLoad
 from batchxfer.errors import AttemptError, GuardTripped, LoadError, UnreadableFile
 from batchxfer.fetching import Fetcher
 from batchxfer.intake import Intake, PullAdapters, is_one_load
@@ -103,12 +104,13 @@ class Puller:
 
     def _bring(self, this: Pull, run: Run, attempt: Attempt, notes: list[str], *, paused: bool) -> Run:
         """Look, fetch, load, and what becomes of the files then; the run as it is afterwards."""
-        run, failure = self._visit(this, run, attempt, notes, paused=paused)
-        if failure is None or not is_one_load(this):
-            run, load_failure = self._intake.load_all(this, run, attempt)
-            failure = failure or load_failure
-            self._intake.finish_all(this, run, attempt)
-            run = self._again(run)
+        with self._intake.early(this) as early:
+            run, failure = self._visit(this, run, attempt, notes, early, paused=paused)
+            if failure is None or not is_one_load(this):
+                run, load_failure = self._intake.load_all(this, run, attempt, early)
+                failure = failure or load_failure
+                self._intake.finish_all(this, run, attempt)
+                run = self._again(run)
         if failure is not None:
             raise failure
         if this.definition.file.expect != "any" and not _accepted(run):
@@ -118,13 +120,14 @@ class Puller:
         return run
 
     def _visit(
-        self, this: Pull, run: Run, attempt: Attempt, notes: list[str], *, paused: bool
+        self, this: Pull, run: Run, attempt: Attempt, notes: list[str], early: EarlyLoad, *, paused: bool
     ) -> tuple[Run, AttemptError | None]:
         """Look and fetch, where there is something to; the run as it is then, and why a file of it could not be fetched."""
         mend = _was_refused_by_load(run) and not paused
         if not mend and not _needs_session(run):
             return run, None
         with ExitStack() as visit:
+            visit.enter_context(self._intake.made_ready(this))
             try:
                 session = visit.enter_context(self._connections.session(this.delivery.endpoint))
             except AttemptError:
@@ -138,8 +141,7 @@ class Puller:
             if not _needs_session(run):
                 return run, None
             run = self._looker.look(this, run, session, notes)
-            with self._intake.made_ready(this):
-                failure = self._fetcher.fetch_all(this, run, session, attempt)
+            failure = self._fetcher.fetch_all(this, run, session, attempt, early.follow)
         return self._again(run), failure
 
     def _wait(self, this: Pull, run: Run, reason: str, attempt: Attempt) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ _MADE_BY_ANOTHER = (
 
 
 class Target:
-    """One PostgreSQL database of the configuration, as ports.Target says."""
+    """One PostgreSQL database of the configuration, as ports.EarlyTarget says."""
 
     def __init__(self, name: str, options: DatabaseOptions, *, url: str, password: Secret | None) -> None:
         self.name = name
@@ -59,6 +59,9 @@ class Target:
             finally:
                 with suppress(psycopg.Error):
                     connection.rollback()
+
+    def begin_early(self) -> AbstractContextManager[Loading]:
+        return self.begin()
 
     def _connect(self) -> tuple[psycopg.Connection[Any], Link]:
         where = address(self.name, self.options, url=self._url, password=self._password)
@@ -86,7 +89,7 @@ class Target:
 
 
 class Loading:
-    """One transaction, as ports.VerbatimLoading says."""
+    """One transaction, as ports.VerbatimLoading and ports.EarlyLoading say."""
 
     def __init__(self, name: str, connection: psycopg.Connection[Any], link: Link) -> None:
         self._name = name
@@ -176,6 +179,11 @@ class Loading:
     def commit(self) -> None:
         with self._told():
             self._connection.commit()
+
+    def abandon(self) -> None:
+        with self._link.ending(self._connection.cancel):
+            pass
+        self._link.end()
 
     # inside
 

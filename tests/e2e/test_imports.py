@@ -41,16 +41,16 @@ code = main()
 open("imported", "w").write("\\n".join(sys.modules))
 sys.exit(code)
 """
-# Fetching takes as long as it takes to import what loads.
+# Connecting and fetching take as long as it takes to import what loads.
 SLOWLY = """
 import sys, time
 from batchxfer.fetching import Fetcher
-from batchxfer.looking import Looker
-look, fetch_all = Looker.look, Fetcher.fetch_all
-def look_and_see(*words):
+from batchxfer.puller import Puller
+pull, fetch_all = Puller.pull, Fetcher.fetch_all
+def see_and_pull(*words, **options):
     assert not NEEDED & sys.modules.keys(), "nothing is gained"
-    return look(*words)
-Looker.look = look_and_see
+    return pull(*words, **options)
+Puller.pull = see_and_pull
 def fetch_slowly(*words):
     end = time.monotonic() + 30
     while not NEEDED <= sys.modules.keys():

@@ -118,3 +118,28 @@ def test_bytes_that_changed_on_this_machine_are_found_out(tmp_path: Path) -> Non
         list(whole(path, SHA256))
     with pytest.raises(HeldError, match="is gone"):
         list(whole(tmp_path / "b.csv", SHA256))
+
+
+class Told:
+    """Who follows an arrival: what it could read then."""
+
+    def __init__(self) -> None:
+        self.read: list[bytes | None] = []
+
+    def came(self, descriptor: int, size: int) -> None:
+        self.read.append(os.pread(descriptor, size, 0))
+
+    def began_anew(self) -> None:
+        self.read.append(None)
+
+
+def test_who_follows_is_told_what_can_be_read_and_when_it_is_forgotten(tmp_path: Path) -> None:
+    arrival = Arrival(tmp_path / "a.csv", "F1")
+    told = arrival.follower = Told()
+    arrival.open()
+    arrival.write(b"one")
+    arrival.restart()
+    arrival.write(b"two")
+    arrival.write(b", three")
+    arrival.discard()
+    assert told.read == [b"one", None, b"two", b"two, three"]
