@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,7 +32,7 @@ MOST_SHOWN = 1000
 
 
 class Reading:
-    """The records of one file, as typed batches; iterated once.
+    """The records of one file, as typed batches; iterated once. `chunks` are iterated anew where something in them is no text.
 
     `decoder` is called with the options and the file's columns by agreement. `table` are the columns of the table that it is
     for. `facts` are what control records may name; `naive_zone` is the zone of the database's timestamps without one;
@@ -64,8 +65,8 @@ class Reading:
         agreed = _agreed(options, self._table)
         self._decoder = decoder(options, agreed)
         self._decoder.patient = patient
-        text = _utf8(decompressed(compress, chunks, max_bytes=max_bytes, max_ratio=max_ratio), options.encoding)
-        self._text = without_controls(text, self._header, self._trailer)
+        unpack = partial(decompressed, compress, chunks, max_bytes=max_bytes, max_ratio=max_ratio)
+        self._text = without_controls(_utf8(unpack, options.encoding), self._header, self._trailer)
         self._takes = takes
         self._as_is = False
         self._filled: tuple[_Filled, ...] | None = None
@@ -321,16 +322,17 @@ def _shown(record: Mapping[str, str | None], options: Any) -> str:
 # --- charset -------------------------------------------------------------------------------------
 
 
-def _utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+def _utf8(unpack: Callable[[], Iterable[bytes]], encoding: str) -> Iterator[bytes]:
     """The text in UTF-8, without a byte-order mark. Raises UnreadableFile where it is not in its encoding."""
-    decoder = codecs.getincrementaldecoder("utf-8" if is_utf8(encoding) else encoding)()
+    decoder = _decoder(encoding)
     # What writes a mark takes it off by itself, and a second one is the text's.
-    size, lines, begun = 0, 1, bool("".encode(encoding))
-    for chunk in _pieces(chunks):
+    size, begun = 0, bool("".encode(encoding))
+    for chunk in _pieces(unpack()):
         try:
             text = decoder.decode(chunk or b"", final=chunk is None)
         except UnicodeError as error:
-            raise _not_text(error, encoding, size + len(chunk or b""), lines) from None
+            line = 1 + _breaks(unpack(), encoding, size)
+            raise _not_text(error, encoding, size + len(chunk or b""), line) from None
         size += len(chunk or b"")
         if text and not begun:
             begun, text = True, text.removeprefix("\ufeff")
@@ -342,8 +344,22 @@ def _utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
                     f"it is not {encoding} text: half a surrogate pair stands in it",
                     hint="ask the partner to send it again",
                 ) from None
-            lines += data.count(b"\n")
             yield data
+
+
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8" if is_utf8(encoding) else encoding)()
+
+
+def _breaks(chunks: Iterable[bytes], encoding: str, size: int) -> int:
+    """How many lines end in the first `size` bytes: to count as they go by would be for an error that almost never comes."""
+    decoder, count = _decoder(encoding), 0
+    for chunk in chunks:
+        count += decoder.decode(chunk[:size]).count("\n")
+        size -= min(len(chunk), size)
+        if not size:
+            break
+    return count
 
 
 def _not_text(error: UnicodeError, encoding: str, size: int, line: int) -> UnreadableFile:

@@ -71,7 +71,7 @@ class Intake:
 
     @contextmanager
     def made_ready(self, this: Pull) -> Iterator[None]:
-        """Import what loading needs meanwhile: whoever connects and fetches waits for the network, the disk and sha256."""
+        """Import what loading needs meanwhile: whoever fetches waits for the network, the disk and sha256."""
         options, layout = this.definition.load, this.definition.format
         if options is None or layout is None:
             yield
@@ -179,7 +179,7 @@ class Intake:
             assert layout is not None  # noqa: S101 - a load without a format is refused
             database = self._project.config.databases[options.database]
             return Reading(
-                read(),
+                _Anew(read),
                 layout,
                 self._adapters.decoder,
                 table,
@@ -244,6 +244,16 @@ class Intake:
         finally:
             if done:
                 self._ledger.record_fetches(this.claim, FetchStatus.DONE, done)
+
+
+class _Anew:
+    """A file's bytes, read anew by each who iterates."""
+
+    def __init__(self, read: Callable[[], Iterator[bytes]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._read()
 
 
 class _OnlyGood:

@@ -127,7 +127,6 @@ class Puller:
         if not mend and not _needs_session(run):
             return run, None
         with ExitStack() as visit:
-            visit.enter_context(self._intake.made_ready(this))
             try:
                 session = visit.enter_context(self._connections.session(this.delivery.endpoint))
             except AttemptError:
@@ -141,7 +140,8 @@ class Puller:
             if not _needs_session(run):
                 return run, None
             run = self._looker.look(this, run, session, notes)
-            failure = self._fetcher.fetch_all(this, run, session, attempt, early.follow)
+            with self._intake.made_ready(this):
+                failure = self._fetcher.fetch_all(this, run, session, attempt, early.follow)
         return self._again(run), failure
 
     def _wait(self, this: Pull, run: Run, reason: str, attempt: Attempt) -> Run:

@@ -48,7 +48,7 @@ def reading(
     table: Mapping[str, Any], columns: Mapping[str, Any], data: bytes, *, piece: int = 7, **more: Any
 ) -> Reading:
     codec = importlib.import_module(f"batchxfer.codec.{table['kind'].replace('-', '_')}")
-    chunks = (data[at : at + piece] for at in range(0, len(data), piece))
+    chunks = [data[at : at + piece] for at in range(0, len(data), piece)]
     made = [target(name, kind) if isinstance(kind, str) else kind for name, kind in columns.items()]
     return Reading(chunks, options(table), codec.Decoder, made, **more)
 

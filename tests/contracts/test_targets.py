@@ -629,12 +629,16 @@ def test_a_table_with_a_dot_in_its_name_is_shown_as_it_must_be_written(postgresq
 
 
 def test_a_table_of_another_schema_is_shown_with_it(postgresql_shop: Database) -> None:
+    # The first by its name: the other tests of this process have schemas in this database too.
     postgresql_shop.execute(
-        "create schema stock", "create table stock.parts (v integer)", "create table part (v integer)"
+        "create schema alien", "create table alien.parts (v integer)", "create table part (v integer)"
     )
-    with postgresql_shop.target().begin() as loading, pytest.raises(LoadError) as caught:
-        loading.columns("parts")
-    assert "its tables are: part, stock.parts" in str(caught.value.hint)
+    try:
+        with postgresql_shop.target().begin() as loading, pytest.raises(LoadError) as caught:
+            loading.columns("parts")
+    finally:
+        postgresql_shop.execute("drop schema alien cascade")
+    assert "its tables are: alien.parts, part" in str(caught.value.hint)
 
 
 def wrong(shop: Database, declared: str, text: str) -> str:

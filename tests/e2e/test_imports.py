@@ -41,16 +41,16 @@ code = main()
 open("imported", "w").write("\\n".join(sys.modules))
 sys.exit(code)
 """
-# Connecting and fetching take as long as it takes to import what loads.
+# Fetching takes as long as it takes to import what loads.
 SLOWLY = """
 import sys, time
 from batchxfer.fetching import Fetcher
-from batchxfer.puller import Puller
-pull, fetch_all = Puller.pull, Fetcher.fetch_all
-def see_and_pull(*words, **options):
+from batchxfer.looking import Looker
+look, fetch_all = Looker.look, Fetcher.fetch_all
+def look_and_see(*words):
     assert not NEEDED & sys.modules.keys(), "nothing is gained"
-    return pull(*words, **options)
-Puller.pull = see_and_pull
+    return look(*words)
+Looker.look = look_and_see
 def fetch_slowly(*words):
     end = time.monotonic() + 30
     while not NEEDED <= sys.modules.keys():

@@ -105,7 +105,7 @@ def reading(
     table: dict[str, Any], columns: dict[str, str], data: bytes, piece: int = 64, compress: str = "none"
 ) -> Reading:
     targets = [TargetColumn(name=name, type=ColumnType.parse(kind)) for name, kind in columns.items()]
-    chunks = (data[at : at + piece] for at in range(0, len(data), piece))
+    chunks = [data[at : at + piece] for at in range(0, len(data), piece)]
     return Reading(chunks, options(table), adapter("codec", table["kind"]).Decoder, targets, compress=compress)
 
 

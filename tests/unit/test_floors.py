@@ -79,7 +79,7 @@ FLOORS = (
         name="work",
         modules="""
             tables urls format_checks job_checks pull_checks config schemas
-            layout controls decoding spool connections contents growing headstart push pull load
+            layout controls decoding spool connections contents growing headstart incoming push pull load early_load
             naming snapshots activity settling runner inbox worker operations
             puller pull_attempt looking fetching intake afterwards
             ticking waiting crew notify pruning systemd holidays_seen
