@@ -320,6 +320,22 @@ MUTANTS = (
         ("e2e/test_load.py", "test_a_commit_whose_reply_is_lost_is_not_loaded_twice"),
     ),
     Mutant(
+        "what the disk gave back wrong is loaded while it is fetched",
+        10,
+        "incoming.py",
+        "if digest.hexdigest() != self._sha256:",
+        "if False:",
+        ("e2e/test_load_early.py", "test_what_the_disk_gives_back_wrong_is_not_loaded"),
+    ),
+    Mutant(
+        "a load that began early outlives a fetch that failed",
+        10,
+        "early_load.py",
+        "        self._give_up()\n\n\nclass",
+        "        pass\n\n\nclass",
+        ("e2e/test_load_early.py", "test_a_table_that_another_one_locks_keeps_no_attempt_from_its_end"),
+    ),
+    Mutant(
         "a lost ledger is made anew",
         11,
         "ledger/opening.py",

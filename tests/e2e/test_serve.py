@@ -101,10 +101,10 @@ def test_what_outlasts_the_grace_is_handed_back_and_costs_no_retry(project: Proj
 
 
 def test_ctrl_c_drains_too_and_says_so_by_130_and_a_second_one_ends_at_once(project: Project) -> None:
-    make_slow(project, 500_000_000)
     with serving(project) as daemon:
         daemon.wait_for("serving")
         assert daemon.end(signal.SIGINT) == 130
+    make_slow(project, 500_000_000)
     with serving(project) as daemon:
         daemon.wait_for("begun")
         daemon.send(signal.SIGINT)
