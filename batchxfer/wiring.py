@@ -150,6 +150,8 @@ class Workplace:
     clock: Clock
     environment: str | None
     listener: Listener | None = None
+    worker: Worker
+    """The one of its ledger, whatever the configuration: it knows all that is worked on here."""
 
     @cached_property
     def runner(self) -> Runner:
@@ -166,19 +168,13 @@ class Workplace:
         )
 
     @cached_property
-    def worker(self) -> Worker:
-        from batchxfer.worker import Worker
-
-        return Worker(self.ledger, self.ledger.owner)
-
-    @cached_property
     def operations(self) -> Operations:
         from batchxfer.operations import Operations
 
         return Operations(self.project, self.ledger, self.runner, self.worker, self.clock)
 
     def renewed(self, project: config.Project) -> Workplace:
-        """The same ledger with another configuration."""
+        """The same ledger, and whoever works on it, with another configuration."""
         hide_secrets(project)
         toolbox = Toolbox(project)
         return replace(
@@ -199,6 +195,8 @@ def workplace(
     `create` makes the ledger of a new project, and never one where a ledger was: LedgerError says so. Without `migrate` that of
     an earlier batchxfer is refused.
     """
+    from batchxfer.worker import Worker
+
     hide_secrets(project)
     ledger = open_ledger(project, clock, create=create, migrate=migrate)
     if ledger is None:
@@ -215,6 +213,7 @@ def workplace(
                 clock=clock,
                 environment=environment(project),
                 listener=listener,
+                worker=Worker(ledger, ledger.owner),
             )
     finally:
         ledger.close()

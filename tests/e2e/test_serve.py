@@ -161,6 +161,20 @@ def test_sighup_takes_up_a_valid_configuration_and_keeps_an_invalid_one_out(proj
         assert daemon.end() == 0
 
 
+def test_what_runs_when_a_configuration_is_taken_up_stays_with_whoever_does_it(project: Project) -> None:
+    make_slow(project, 500_000_000)
+    with serving(project) as daemon:
+        run = daemon.wait_for("begun", job="often")["run"]
+        project.job("more", OFTEN)
+        daemon.send(signal.SIGHUP)
+        # The first tick with the new configuration is over when something has come of it.
+        daemon.wait_for("delivered", job="more")
+        assert daemon.said("given-back") == []
+        assert [line["run"] for line in daemon.said("begun", job="often")] == [run]
+        (there,) = [each for each in runs(project) if each["run"] == run]
+        assert there["status"] == "running"
+
+
 def refused(daemon: Daemon, beginning: str) -> list[Any]:
     return [line for line in daemon.said("reload-refused") if line["message"].startswith(beginning)]
 
