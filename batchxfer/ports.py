@@ -712,6 +712,10 @@ class Ledger(Protocol):
         the ledger already, run by hand, stays as it is; were others to be merged into it, the one before it covers them.
         """
 
+    def move_marks(self, moved: Iterable[tuple[Mark, Mark]]) -> None:
+        """Each job whose mark is still the first of its pair has the second from now on: no slot came in between. The marks of
+        the others stay."""
+
     def open_runs(self, job: str | None = None) -> list[OpenRun]:
         """Every newest revision that is not delivered, excluded or skipped, of one job or of all; oldest slot first."""
 

@@ -153,6 +153,11 @@ class Shift:
         self._crew.close()
         self._waiting.clear()
 
+    def leave(self) -> None:
+        """Another configuration may come next. What the ledger does not hear of it, it is told at a later tick."""
+        with suppress(BatchxferError):
+            self._ticker.leave()
+
     def drain(self, until: float) -> bool:
         """Let what runs end until then (time.monotonic()), and hand back what does not; whether all threads have ended."""
         self.close()
@@ -275,6 +280,7 @@ class Daemon:
             shift.close()
         until = time.monotonic() + self._grace_seconds
         drained = [shift.drain(until) for shift in shifts]
+        self._shift.leave()
         for shift in shifts:
             with suppress(BatchxferError):
                 self._log_ended(shift)
@@ -370,6 +376,7 @@ class Daemon:
             log.exception("the configuration could not be read", extra={"action": "reload-refused"})
             self._say_refused()
         else:
+            self._shift.leave()
             self._shift.close()
             self._retired.append(self._shift)
             self._shift, self._ticks_at = shift, 0.0

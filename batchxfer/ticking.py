@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from batchxfer import planner
 from batchxfer.config import Project
@@ -22,6 +22,12 @@ from batchxfer.pull_checks import is_dated
 from batchxfer.slots import Timetable
 
 log = logging.getLogger("batchxfer")
+
+# Time in which no slot came counts as planned when it is so long ago. Nodes may have different schedules while a new one is
+# rolled out: what one of them does not know as a slot, another one has planned by then.
+IDLE = timedelta(minutes=10)
+# The same where a schedule may be about to change. A slot of the new one that has only just passed is still owed.
+JUST_NOW = timedelta(minutes=1)
 
 _WAITS = (RunStatus.PENDING, RunStatus.RETRYING)
 
@@ -44,6 +50,16 @@ class _Known:
 
     mark: Mark
     next_slot: datetime | None
+
+    def goes_for(self, mark: Mark) -> bool:
+        """Whether the first slot after another mark, which is no earlier, is the same."""
+        if mark.planned_until < self.mark.planned_until:
+            return False
+        return self.next_slot is None or mark.planned_until < self.next_slot
+
+    def is_idle(self, until: datetime) -> bool:
+        """Whether no slot came from the mark until then."""
+        return self.mark.planned_until < until and (self.next_slot is None or self.next_slot > until)
 
 
 class Ticker:
@@ -69,11 +85,16 @@ class Ticker:
         self._only = only
         self._restored = restored
         self._with_more: set[str] = set()
+        self._planned_at: datetime | None = None
 
     def tick(self) -> Tick:
         """Plan up to the ledger's now, and say what may start."""
         self._look_back()
-        self._plan(self._ledger.now())
+        self._planned_at = None
+        now = self._ledger.now()
+        self._plan(now)
+        self._planned_at = now
+        self._move_on(now - IDLE, IDLE)
         # Planning takes time, and what it made may start at once: nothing of it is older than this.
         seen = self._outlook()
         missed = self._miss(seen)
@@ -84,6 +105,11 @@ class Ticker:
         started = self._ready(seen)
         claims = tuple(run.claim for run in seen.runs if run.claim is not None)
         return Tick(at=seen.now, runs=started.runs, next_at=self._next(started), missed=tuple(missed), claims=claims)
+
+    def leave(self) -> None:
+        """The jobs may be other ones from now on: a schedule that has changed owes nothing of the time before."""
+        if self._planned_at is not None:
+            self._move_on(self._planned_at - JUST_NOW, timedelta())
 
     def next_of(self, job: str) -> Tick:
         """What may start of one job, of which a run has just ended."""
@@ -149,6 +175,8 @@ class Ticker:
         known = self._known.get(name)
         if mark is None:
             mark = self._first_seen(name, timetable, now)
+        if known is not None and known.goes_for(mark):
+            known.mark = mark
         if known is None or known.mark != mark:
             known = self._known[name] = self._look_ahead(timetable, mark)
         while known.next_slot is not None and known.next_slot <= now:
@@ -156,6 +184,13 @@ class Ticker:
             if not self._plan_job(name, timetable, known.mark, until):
                 return
             known = self._known[name]
+
+    def _move_on(self, until: datetime, at_least: timedelta) -> None:
+        """Let time until then in which no slot came count as planned, where some job has `at_least` so much of it."""
+        idle = [known.mark for known in self._known.values() if known.is_idle(until)]
+        # What a ledger may have forgotten is planned by itself.
+        if self._restored is None and any(mark.planned_until < until - at_least for mark in idle):
+            self._ledger.move_marks((mark, replace(mark, planned_until=until)) for mark in idle)
 
     def _look_ahead(self, timetable: Timetable, mark: Mark) -> _Known:
         following = timetable.next(mark.planned_until, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
@@ -91,23 +91,16 @@ class Planning(Housekeeping):
             return True
 
     def _move(self, tx: Transaction, before: Mark | None, mark: Mark) -> bool:
-        values = {
-            "first_seen": mark.first_seen,
-            "planned_until": mark.planned_until,
-            "interval_end": mark.interval_end,
-        }
         if before is None:
             fresh = self._insert_new(tx, marks).on_conflict_do_nothing()
-            return tx.connection.execute(fresh, {"job": mark.job, **values}).rowcount > 0
-        if before.job != mark.job:
-            raise ValueError(f"a plan of job {mark.job!r} cannot follow the mark of job {before.job!r}")
-        known = {
-            "the_job": before.job,
-            "seen_before": before.first_seen,
-            "until_before": before.planned_until,
-            "end_before": before.interval_end,
-        }
-        return tx.connection.execute(_MOVE, {**known, **values}).rowcount > 0
+            return tx.connection.execute(fresh, {"job": mark.job, **_values(mark)}).rowcount > 0
+        return tx.connection.execute(_MOVE, _moved(before, mark)).rowcount > 0
+
+    def move_marks(self, moved: Iterable[tuple[Mark, Mark]]) -> None:
+        pairs = [_moved(before, mark) for before, mark in moved]
+        if pairs:
+            with self._store.write(Haste.SERVER) as tx:
+                tx.connection.execute(_MOVE, pairs)
 
     def _plan_runs(
         self,
@@ -237,3 +230,20 @@ class Planning(Housekeeping):
 
 def _mark(row: rows.AnyRow) -> Mark:
     return Mark(job=row.job, first_seen=row.first_seen, planned_until=row.planned_until, interval_end=row.interval_end)
+
+
+def _values(mark: Mark) -> dict[str, object]:
+    return {"first_seen": mark.first_seen, "planned_until": mark.planned_until, "interval_end": mark.interval_end}
+
+
+def _moved(before: Mark, mark: Mark) -> dict[str, object]:
+    """What moves a mark that is still `before`."""
+    if before.job != mark.job:
+        raise ValueError(f"a plan of job {mark.job!r} cannot follow the mark of job {before.job!r}")
+    known = {
+        "the_job": before.job,
+        "seen_before": before.first_seen,
+        "until_before": before.planned_until,
+        "end_before": before.interval_end,
+    }
+    return {**known, **_values(mark)}

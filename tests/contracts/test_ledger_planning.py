@@ -107,6 +107,24 @@ class TestMarks:
         assert seen.record_plan(SEEN, plan(DAYS[0]), {})
         assert seen.marks() == {"orders": until(DAYS[0]), "stock": stock}
 
+    def test_marks_move_over_time_without_slots_and_those_that_moved_meanwhile_stay(self, seen: Ledger) -> None:
+        stock, parts = (replace(SEEN, job=job) for job in ("stock", "parts"))
+        for mark in (stock, parts):
+            assert seen.record_plan(None, Plan(mark=mark), {})
+        assert seen.record_plan(SEEN, plan(DAYS[0]), {})
+        later = SLOT + timedelta(hours=1)
+        seen.move_marks((mark, replace(mark, planned_until=later)) for mark in (SEEN, stock))
+        assert seen.marks() == {
+            "orders": until(DAYS[0]),
+            "stock": replace(stock, planned_until=later),
+            "parts": parts,
+        }
+        assert [run.job for run in seen.runs()] == ["orders"]
+
+    def test_that_no_mark_is_to_be_moved_is_no_fault(self, seen: Ledger) -> None:
+        seen.move_marks([])
+        assert seen.marks() == {"orders": SEEN}
+
 
 class TestPlans:
     def test_what_is_due_gets_a_pending_run_with_the_jobs_parameters(self, seen: Ledger) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,6 +175,33 @@ def test_what_runs_when_a_configuration_is_taken_up_stays_with_whoever_does_it(p
         assert [line["run"] for line in daemon.said("begun", job="often")] == [run]
         (there,) = [each for each in runs(project) if each["run"] == run]
         assert there["status"] == "running"
+
+
+@pytest.mark.parametrize("way", ["SIGHUP", "restart"])
+def test_a_schedule_that_is_changed_sends_nothing_of_the_time_before(project: Project, way: str) -> None:
+    project.job("orders", RARELY)
+    project("run", "--due")
+    longer_ago(project, "orders", timedelta(minutes=15))
+    with serving(project) as daemon:
+        daemon.wait_for("delivered", job="often")
+        project.job("orders", OFTEN.replace('"2s"', '"1m"'))
+        project.job("new", OFTEN)
+        if way == "SIGHUP":
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("delivered", job="new")
+        assert daemon.end() == 0
+    if way == "restart":
+        with serving(project) as daemon:
+            daemon.wait_for("delivered", job="new")
+    assert len(runs(project, "--job", "orders")) <= 2
+
+
+def longer_ago(project: Project, job: str, by: timedelta) -> None:
+    """A job's mark, as where no slot came for so much longer."""
+    with contextlib.closing(sqlite3.connect(project.folder / "var/ledger.db")) as ledger, ledger:
+        ((until,),) = ledger.execute("select planned_until from marks where job = ?", [job]).fetchall()
+        earlier = (at(until) - by).isoformat(timespec="microseconds")
+        ledger.execute("update marks set planned_until = ? where job = ?", [earlier, job])
 
 
 def refused(daemon: Daemon, beginning: str) -> list[Any]:

@@ -291,3 +291,89 @@ def fails_for(job: str, ticker: Ticker) -> Callable[..., object]:
         return real(timetable, mark, *rest, **more)  # type: ignore[arg-type]
 
     return plan
+
+
+# --- a schedule that is changed ------------------------------------------------------------------
+
+MONTHLY, DAILY = 'cron = "0 6 1 * *"', 'cron = "0 6 * * *"'
+FIRST = datetime(2026, 12, 1, 6, tzinfo=UTC)
+CHANGED = datetime(2026, 12, 20, 9, tzinfo=UTC)
+
+
+def served_until_changed(place: SqlitePlace, loaded: Project, step: timedelta) -> tuple[Ticker, Ledger]:
+    """A monthly job's daemon, that ticks every `step` until CHANGED."""
+    ledger = place.open()
+    ticker = Ticker(loaded, ledger)
+    ticker.tick()
+    place.clock.instant = FIRST
+    (run,) = work(ticker, ledger)
+    assert run.due.slot == FIRST
+    while place.clock.instant < CHANGED:
+        place.clock.instant = min(place.clock.instant + step, CHANGED)
+        assert work(ticker, ledger) == []
+    return ticker, ledger
+
+
+def test_a_schedule_that_is_changed_owes_nothing_of_the_time_before(place: SqlitePlace, tmp_path: Path) -> None:
+    """Nor are the rows of that time in no file: the first slot of the new one begins where the last one ended."""
+    ticker, ledger = served_until_changed(place, project(tmp_path, MONTHLY), DAY)
+    ticker.leave()
+    changed = Ticker(project(tmp_path, DAILY), ledger)
+    assert work(changed, ledger) == []
+    place.clock.instant += DAY
+    (run,) = work(changed, ledger)
+    assert (run.due.slot, run.due.interval_start) == (datetime(2026, 12, 21, 6, tzinfo=UTC), FIRST)
+
+
+def test_so_it_is_where_the_daemon_was_killed_or_there_never_was_one(place: SqlitePlace, tmp_path: Path) -> None:
+    """What has ticked last knows what was no slot until ten minutes before."""
+    _, ledger = served_until_changed(place, project(tmp_path, MONTHLY), HOUR)
+    changed = Ticker(project(tmp_path, 'every = "5m"'), ledger)
+    assert [run.due.slot for run in work(changed, ledger)] == [CHANGED - HOUR / 12, CHANGED]
+
+
+def test_a_slot_of_the_new_schedule_that_has_only_just_passed_is_owed(place: SqlitePlace, tmp_path: Path) -> None:
+    ticker, ledger = served_until_changed(place, project(tmp_path, MONTHLY), HOUR)
+    ticker.leave()
+    changed = Ticker(project(tmp_path, 'cron = "0 9 * * *"'), ledger)
+    assert [run.due.slot for run in work(changed, ledger)] == [CHANGED]
+
+
+def test_what_only_another_node_knows_as_a_slot_is_not_passed_over(place: SqlitePlace, tmp_path: Path) -> None:
+    """While a new configuration is rolled out, one of them still has the old one, and may tick first."""
+    old, ledger = served_until_changed(place, project(tmp_path, MONTHLY), HOUR)
+    place.clock.instant = CHANGED + HOUR - SECOND
+    new = Ticker(project(tmp_path, 'cron = "0 * * * *"'), ledger)
+    work(new, ledger)
+    for hour in range(1, 4):
+        place.clock.instant = CHANGED + hour * HOUR
+        assert work(old, ledger) == []
+        assert [run.due.slot for run in work(new, ledger)] == [CHANGED + hour * HOUR]
+
+
+def test_what_could_not_be_planned_is_owed_after_a_change_too(
+    place: SqlitePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, ledger = project(tmp_path), place.open()
+    ticker = Ticker(loaded, ledger)
+    ticker.tick()
+    place.clock.instant += 2 * HOUR
+    monkeypatch.setattr("batchxfer.ticking.planner.plan", fails_for("orders", ticker))
+    ticker.tick()
+    ticker.leave()
+    monkeypatch.undo()
+    assert hours(work(Ticker(loaded, ledger), ledger)) == [1, 2]
+
+
+def test_time_in_which_nothing_came_is_written_down_together_and_now_and_then(
+    place: SqlitePlace, tmp_path: Path
+) -> None:
+    ledger = place.open()
+    ticker = Ticker(project(tmp_path, MONTHLY, names=("orders", "stock")), ledger)
+    seen = set()
+    for _ in range(360):
+        ticker.tick()
+        seen.add(tuple(mark.planned_until for mark in ledger.marks().values()))
+        place.clock.instant += 10 * SECOND
+    assert len(seen) == 1 + 4
+    assert all(first == second for first, second in seen)
