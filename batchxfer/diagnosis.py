@@ -69,11 +69,12 @@ class Disk:
 @dataclass(frozen=True, kw_only=True)
 class OnDisk:
     """What was seen of an artifact. `bytes` is None where there is none; `differs` where its digest is another, or it could
-    not be read."""
+    not be read; `is_closed` where this user has no right to."""
 
     file: KnownFile
     bytes: int | None
     differs: bool = False
+    is_closed: bool = False
 
 
 def of_error(name: str, where: str, error: BatchxferError) -> Finding:
@@ -235,6 +236,7 @@ def of_notices(notices: Sequence[Notice], rules: Sequence[Collection[str]], now:
 
 def of_artifacts(found: Sequence[OnDisk]) -> Iterator[Finding]:
     """Files that the ledger says are there."""
+    yield from _closed([each for each in found if each.is_closed])
     for settled in (False, True):
         wrong = [each for each in found if each.file.settled is settled and _is_wrong(each)]
         if wrong:
@@ -242,7 +244,22 @@ def of_artifacts(found: Sequence[OnDisk]) -> Iterator[Finding]:
 
 
 def _is_wrong(found: OnDisk) -> bool:
-    return found.bytes != found.file.bytes or found.differs
+    return not found.is_closed and (found.bytes != found.file.bytes or found.differs)
+
+
+def _closed(closed: Sequence[OnDisk]) -> Iterator[Finding]:
+    if closed:
+        waiting = any(not each.file.settled for each in closed)
+        yield Finding(
+            name="artifacts-closed",
+            where="spool",
+            what=f"this user cannot read {_many(closed, 'file')}: {_named([each.file.path for each in closed])}",
+            why="they are to be sent" if waiting else "they can no longer be sent again by this user",
+            safe="nothing is known to be wrong with them: they could not be looked at",
+            hint="give them to the user that runs batchxfer (chown): somebody else may have typed a command here; or run "
+            "this as that user",
+            code=ExitCode.USAGE if waiting else ExitCode.DONE,
+        )
 
 
 def _artifacts(wrong: Sequence[OnDisk], *, settled: bool) -> Finding:

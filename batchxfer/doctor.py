@@ -66,12 +66,12 @@ def of_machine(project: Project, ledger_file: Path | None, now: datetime) -> Ite
         if device not in seen:
             yield from diagnosis.of_disk(disk)
         seen.add(device)
-    if project.spool.exists() and not project.spool.is_dir():
+    if os.path.exists(project.spool) and not os.path.isdir(project.spool):
         yield diagnosis.of_spool_that_is_no_folder(project.spool)
         return
     ours = [project.spool, *([ledger_file] if ledger_file is not None else [])]
     yield from diagnosis.of_readers([path for path in ours if _others_may_read(path)])
-    yield from diagnosis.of_unwritable([path for path in (_existing(each) for each in ours) if not _is_writable(path)])
+    yield from diagnosis.of_unwritable([path for path in dict.fromkeys(map(_existing, ours)) if not _is_writable(path)])
 
 
 def of_endpoints(project: Project, ledger: Ledger, connections: Connections, runner: Runner) -> Iterator[Finding]:
@@ -120,9 +120,13 @@ def versions() -> dict[str, str]:
 def _on_disk(file: KnownFile, deep: bool) -> OnDisk:
     try:
         size = file.path.stat().st_size
+        if not os.access(file.path, os.R_OK):
+            return OnDisk(file=file, bytes=size, is_closed=True)
         return OnDisk(file=file, bytes=size, differs=deep and size == file.bytes and _digest(file.path) != file.sha256)
     except FileNotFoundError:
         return OnDisk(file=file, bytes=None)
+    except PermissionError:
+        return OnDisk(file=file, bytes=file.bytes, is_closed=True)
     except OSError:
         return OnDisk(file=file, bytes=file.bytes, differs=True)
 
@@ -206,8 +210,8 @@ def _folders(spool: Path) -> list[Path]:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the first of its folders that is there."""
-    return next((each for each in (path, *path.parents) if each.exists()), Path("/"))
+    """The path, or the first of its folders that is there, as far as this user may look."""
+    return next((each for each in (path, *path.parents) if os.path.exists(each)), Path("/"))
 
 
 def _kind(path: Path) -> str | None:
@@ -229,7 +233,7 @@ def _others_may_read(path: Path) -> bool:
 
 
 def _is_writable(path: Path) -> bool:
-    return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0))
+    return os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0))
 
 
 def zones_version() -> str | None:

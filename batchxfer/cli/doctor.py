@@ -47,6 +47,7 @@ def doctor(
     """
     words = context_of(context, config, as_json)
     report = Report()
+    project.log_to_stderr()
     loaded = _configuration(words, report)
     if loaded is not None:
         _look(loaded, report, deep=deep, endpoints=endpoints)
@@ -139,14 +140,17 @@ def _end(report: Report) -> str:
     about = ", ".join(report.looked)
     if report.ledger is not None:
         known = f"{counted(report.ledger.runs, 'run')}, "
-        serving = {True: "a `serve` is running", False: "no `serve` is running", None: "nodes share it"}[
-            report.ledger.serving
-        ]
-        about += f" ({known}{serving})"
+        about += f" ({known}{_serving(report.ledger)})"
     problems = sum(1 for finding in report.findings if finding.level == "problem")
     if not report.findings:
         return f"nothing is wrong with: {about}"
     return f"{counted(problems, 'problem')}, {counted(len(report.findings) - problems, 'warning')}; looked at: {about}"
+
+
+def _serving(ledger: LedgerFacts) -> str:
+    if ledger.serving is None:
+        return "nodes share it" if ledger.path is None else "whether a `serve` runs is not known to this user"
+    return "a `serve` is running" if ledger.serving else "no `serve` is running"
 
 
 def _document(report: Report) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -49,6 +50,9 @@ OTHERS_SAY = {
     "restore": "reconcile",
 }
 """Words that other programs have for it, and what is typed here."""
+
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Interrupted(BatchxferError):
@@ -125,6 +129,9 @@ def _guarded(arguments: Sequence[str], output: Output, debug: bool) -> int:
             hint = "look at this machine and its limits, then run the command again: it goes on where this one was"
             output.error(StorageError(what, hint=hint))
             return int(StorageError.exit_code)
+        if isinstance(error, OSError) and error.errno in _FORBIDDEN and error.filename is not None:
+            output.error(_forbidden(error))
+            return int(ExitCode.USAGE)
         return _unexpected(error, output, debug)
 
 
@@ -169,6 +176,15 @@ def _say_ended(end: signals.Ended, output: Output) -> int:
         )
     )
     return end.status
+
+
+def _forbidden(error: OSError) -> UsageError:
+    """What this user may not do with a file, wherever that came to light."""
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return UsageError(
+        f"{path}: {error.strerror}",
+        hint="look at its owner and mode, and those of the folders above it; or type this as the user that it belongs to",
+    )
 
 
 def _unexpected(error: Exception, output: Output, debug: bool) -> int:

@@ -85,7 +85,7 @@ def opened(
     from batchxfer.cli.clock import SystemClock
     from batchxfer.wiring import workplace
 
-    _log_to_stderr()
+    log_to_stderr()
     with private_files(), workplace(project, SystemClock(), create=create, listener=listener) as place:
         if place is not None and not is_quiet:
             _warn_of_restored(context, place.ledger)
@@ -126,7 +126,7 @@ def opened_ledger(
         yield place
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Warnings of the work on stderr; a command that logs more has said so before."""
     if not logging.getLogger(logs.LOGGER).handlers:
         logs.to_stderr(logging.WARNING)

@@ -17,6 +17,7 @@ from batchxfer.facts import Backup
 from batchxfer.ids import new_id
 from batchxfer.ledger.faults import RESTORE, translated
 from batchxfer.ledger.schema import VERSION_TABLE
+from batchxfer.ledger.sqlite import may_write, to_read, unchanged
 from batchxfer.model import utc
 
 _PAGES = 1024
@@ -66,8 +67,11 @@ def backup(ledger: Path, to: Path, now: datetime) -> Backup:
 
 
 def _copy(ledger: Path, partial: Path) -> None:
+    mine = may_write(ledger)
+    name = ledger.absolute().as_uri() + "?mode=ro" if mine else to_read(ledger)
     with (
-        contextlib.closing(sqlite3.connect(ledger.absolute().as_uri() + "?mode=ro", uri=True, timeout=60)) as source,
+        contextlib.nullcontext() if mine else unchanged(ledger),
+        contextlib.closing(sqlite3.connect(name, uri=True, timeout=60)) as source,
         contextlib.closing(sqlite3.connect(partial)) as copy,
     ):
         # A transaction that reads keeps one state of the ledger in view: without it each write would begin the copy anew.

@@ -7,6 +7,8 @@ anywhere (`project` says how), and two processes that do it at once make one.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from batchxfer import __version__
 from batchxfer.errors import LedgerError
 from batchxfer.ids import new_id
 from batchxfer.ledger import project
-from batchxfer.ledger.faults import RESTORE
+from batchxfer.ledger.faults import RESTORE, refused
 from batchxfer.ledger.pausing import SqlLedger
 from batchxfer.ledger.schema import HEAD, VERSION_TABLE, meta, metadata
 from batchxfer.ledger.store import Store, Transaction
@@ -28,6 +30,9 @@ from batchxfer.ports import Clock, Ledger
 
 if TYPE_CHECKING:
     from batchxfer.credentials import Secret
+
+
+log = logging.getLogger("batchxfer")
 
 
 class OlderLedger(LedgerError):
@@ -57,9 +62,18 @@ def open_ledger(
     DatabaseUnavailable where it is out of reach or locked; StorageError where the disk is full.
     """
     spool = spool.absolute()
+    parsed = _parse(url)
+    is_hidden = _is_only_read(parsed) and project.is_hidden(spool)
+    if is_hidden:
+        log.warning(
+            "spool %s: this user may not look into it: whether it belongs to this ledger, and whether the ledger was put "
+            "back from a backup, is not known",
+            spool,
+            extra={"action": "spool-hidden"},
+        )
     # Before the ledger is looked at: another process may be making both just now, the spool's id last.
-    beside = project.read_id(spool)
-    store = _store(_parse(url), password, spool, clock, create=create and beside is None)
+    beside = None if is_hidden else project.read_id(spool)
+    store = _store(parsed, password, spool, clock, create=create and beside is None)
     if store is None:
         refuse_lost(f"ledger {make_url(url).database}", spool, beside)
         return None
@@ -67,7 +81,7 @@ def open_ledger(
         with store.read() as tx:
             found = _look(store, tx)
         if found is not None:
-            _agree(store, found.project)
+            _agree(store, found.project, is_hidden=is_hidden)
         else:
             refuse_lost(store.where, spool, beside)
         if found is None and not create:
@@ -79,7 +93,7 @@ def open_ledger(
             )
         if found is None or not found.is_current:
             found = _make_or_migrate(store)
-        return SqlLedger(store, _agree(store, found.project))
+        return SqlLedger(store, _agree(store, found.project, is_hidden=is_hidden))
 
 
 def _parse(url: str) -> URL:
@@ -114,7 +128,7 @@ def _sqlite(url: URL, spool: Path, clock: Clock, create: bool) -> Store | None:
     if not url.database or url.database == ":memory:":
         raise LedgerError("a ledger in memory would forget everything", hint="give it a path: sqlite:///var/ledger.db")
     path = Path(url.database).absolute()
-    if not path.exists():
+    if not _is_there(path):
         if not create:
             return None
         make_file(path)
@@ -122,6 +136,26 @@ def _sqlite(url: URL, spool: Path, clock: Clock, create: bool) -> Store | None:
     with _closed_on_error(store):
         store.check()
     return store
+
+
+def _is_only_read(url: URL) -> bool:
+    """Whether there is a file of which this user is known to have no right to write it."""
+    if url.get_backend_name() != "sqlite" or not url.database or not os.path.exists(url.database):
+        return False
+    from batchxfer.ledger.sqlite import may_write
+
+    return not may_write(Path(url.database).absolute())
+
+
+def _is_there(path: Path) -> bool:
+    """A ledger that may not be looked at is not one that is lost."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise refused(exc, f"ledger {path} cannot be looked at") from exc
+    return True
 
 
 @contextlib.contextmanager
@@ -174,9 +208,12 @@ def refuse_lost(where: str, spool: Path, beside: str | None) -> None:
         )
 
 
-def _agree(store: Store, known: str) -> str:
-    """The project id that ledger and spool have in common; finishes what a process that was killed left unfinished."""
+def _agree(store: Store, known: str, *, is_hidden: bool) -> str:
+    """The project id that ledger and spool have in common; finishes what a process that was killed left unfinished. The
+    ledger's own where the spool is hidden."""
     spool = store.spool
+    if is_hidden:
+        return known
     # The intent first: what another process renames between the two looks is then seen under its final name.
     intent = project.read_intent(spool)
     beside = project.read_id(spool)

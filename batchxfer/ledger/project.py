@@ -23,6 +23,15 @@ def read_id(spool: Path) -> str | None:
     return _read(spool / NAME)
 
 
+def is_hidden(spool: Path) -> bool:
+    """Whether this user may not look for an id in there."""
+    try:
+        _read(spool / NAME)
+    except LedgerError:
+        return True
+    return False
+
+
 def read_intent(spool: Path) -> str | None:
     """The id of a project that was about to be made."""
     return _read(spool / _INTENT)

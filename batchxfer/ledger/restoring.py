@@ -60,14 +60,15 @@ class Restoring(Planning):
             tx.is_milestone = True
 
     def _begin(self, why: str, *, declared: bool) -> Restored:
+        if self._store.is_for_reading and not declared:
+            # Whoever may write will write it down.
+            with self._store.read() as tx:
+                return Restored(known_until=_last(tx), at=tx.now, declared=False)
         with self._store.write() as tx:
             known, _ = look(tx, None)
             if known is not None:
                 return known
-            last = tx.connection.execute(_LAST).scalar_one_or_none()
-            if last is None:
-                last = datetime.fromisoformat(tx.connection.execute(_CREATED).scalar_one())
-            found = Restored(known_until=last, at=tx.now, declared=declared)
+            found = Restored(known_until=_last(tx), at=tx.now, declared=declared)
             fresh = self._insert_new(tx, meta).on_conflict_do_nothing()
             value = f"{found.known_until.isoformat()} {found.at.isoformat()}{_DECLARED if declared else ''}"
             tx.connection.execute(fresh, {"key": KEY, "value": value})
@@ -82,6 +83,12 @@ def look(tx: Transaction, remembered: newest.NewestEvent | None) -> tuple[Restor
     """What the ledger itself says of its having been put back; whether the spool remembers an event that it does not have."""
     found = tx.connection.execute(_LOOK, {"remembered": remembered.id if remembered is not None else -1}).one()
     return _restored(found.state), remembered is not None and found.at != remembered.at
+
+
+def _last(tx: Transaction) -> datetime:
+    """When the newest event that the ledger has happened."""
+    last = tx.connection.execute(_LAST).scalar_one_or_none()
+    return last or datetime.fromisoformat(tx.connection.execute(_CREATED).scalar_one())
 
 
 def _restored(value: str | None) -> Restored | None:

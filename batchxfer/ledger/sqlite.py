@@ -2,6 +2,8 @@
 
 The file is in WAL mode with `synchronous = FULL`: a commit is one fsync, and readers never wait for a writer. A hasty commit
 is none; the log keeps the order, so that what a power cut takes away is the newest, and never more than the hasty ones.
+
+A user that may only read it leaves nothing behind: no log and no index of it, which its owner could not write to.
 """
 
 from __future__ import annotations
@@ -13,15 +15,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
-from batchxfer.errors import BatchxferError, BusyError, LedgerError, StorageError
+from batchxfer.errors import BatchxferError, BusyError, DatabaseUnavailable, LedgerError, StorageError
 from batchxfer.ledger.faults import DISK, RESTORE, SPACE, refused, translated
 from batchxfer.ledger.owners import OwnerLocks, Presence
 from batchxfer.ledger.store import Haste, Store, Transaction
@@ -41,7 +44,8 @@ class SqliteStore(Store):
     """The file at `path`, which is there."""
 
     def __init__(self, path: Path, spool: Path, clock: Clock) -> None:
-        super().__init__(f"ledger {path}", _engine(path), spool)
+        self._is_for_reading = not may_write(path)
+        super().__init__(f"ledger {path}", _engine(path, for_reading=self._is_for_reading), spool)
         self.path = path
         self._clock = clock
         self._locks = OwnerLocks(path.with_name(path.name + ".owners"))
@@ -51,15 +55,23 @@ class SqliteStore(Store):
 
     shared = False
 
+    @property
+    def is_for_reading(self) -> bool:
+        return self._is_for_reading
+
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
-        with translated(self.where), self.engine.connect() as connection:
+        with translated(self.where), self._as_it_is(), self.engine.connect() as connection:
             reading = connection.execution_options(**{_READING: True})
             with reading.begin():
                 yield Transaction(self, reading)
 
+    def _as_it_is(self) -> AbstractContextManager[None]:
+        return unchanged(self.path) if self._is_for_reading else contextlib.nullcontext()
+
     @contextlib.contextmanager
     def _writing(self, haste: Haste) -> Iterator[Connection]:
+        self._refuse_reader()
         engine = self._hasty if haste and self._has_log else self.engine
         with self._queue, engine.begin() as connection:
             self._check_identity()
@@ -101,9 +113,11 @@ class SqliteStore(Store):
                     time.sleep(0.02)
 
     def hold(self, owner: str) -> bool:
+        self._refuse_reader()
         return self._locks.hold(owner)
 
     def serve(self) -> None:
+        self._refuse_reader()
         try:
             self._locks.hold("serve")
         except BusyError:
@@ -113,10 +127,32 @@ class SqliteStore(Store):
             ) from None
 
     def is_served(self) -> bool | None:
-        return self._locks.presence("serve") is Presence.HERE
+        presence = self._presence("serve")
+        return None if presence is None else presence is Presence.HERE
+
+    def _presence(self, owner: str) -> Presence | None:
+        """None where this user, who may only read the ledger, may not look at its locks."""
+        try:
+            return self._locks.presence(owner)
+        except LedgerError:
+            if self._is_for_reading:
+                return None
+            raise
+
+    def _refuse_reader(self) -> None:
+        if self._is_for_reading:
+            raise LedgerError(
+                f"{self.where}: this user may only read it; nothing was begun",
+                hint=f"type it as the user that it belongs to ({_owner(self.path)}); or see whether its disk is mounted "
+                "for reading only",
+            )
 
     def damage(self) -> list[str]:
-        with translated(self.where), contextlib.closing(_connect(self.path)) as connection:
+        with (
+            translated(self.where),
+            self._as_it_is(),
+            contextlib.closing(_connect(self.path, for_reading=self._is_for_reading)) as connection,
+        ):
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
             broken = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
             return found + [
@@ -130,7 +166,7 @@ class SqliteStore(Store):
     def lives(self, owner: str, lease_until: datetime, now: datetime) -> bool:
         """The owner's lock decides. The lease decides only between threads of one process, and where the locks' folder
         was taken away."""
-        presence = self._locks.presence(owner)
+        presence = self._presence(owner)
         if presence is Presence.HERE and not self._locks.holds(owner):
             return True
         return presence is not Presence.GONE and lease_until > now
@@ -169,7 +205,7 @@ class SqliteStore(Store):
             raise LedgerError(f"{self.where} is damaged: its end is missing", hint=RESTORE)
 
     def _check_pages(self) -> None:
-        with contextlib.closing(_connect(self.path)) as connection:
+        with self._as_it_is(), contextlib.closing(_connect(self.path, for_reading=self._is_for_reading)) as connection:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()
         if answer == ("ok",):
             return
@@ -203,10 +239,55 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def may_write(path: Path) -> bool:
+    """Whether this user may write the ledger at `path`, which is there: to the file, and to its log, or make one beside it."""
+    log = [path.with_name(path.name + ending) for ending in ("-wal", "-shm")]
+    return os.access(path, os.W_OK) and (
+        os.access(path.parent, os.W_OK | os.X_OK) or all(os.access(part, os.W_OK) for part in log)
+    )
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """What is read without a log is spoiled by what is written to the file meanwhile: raises DatabaseUnavailable."""
+    before = _written(path)
+    yield
+    if _written(path) != before:
+        raise DatabaseUnavailable(f"ledger {path} was written to while it was read", hint="try again")
+
+
+def _written(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file is written to."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError):
+        return "see: ls -l"
+
+
+def to_read(path: Path) -> str:
+    """SQLite's name for the file, for a user who may only read it.
+
+    Nothing is made beside the file: its log is read where there is one, and where not, all of it is in the file.
+    """
+    log = path.with_name(path.name + "-wal")
+    with contextlib.suppress(OSError):
+        if log.stat().st_size:
+            return path.absolute().as_uri() + "?mode=ro&readonly_shm=1"
+    return path.absolute().as_uri() + "?mode=ro&immutable=1"
+
+
+def _connect(path: Path, *, for_reading: bool = False) -> sqlite3.Connection:
     # mode=rw: a file that is gone is an error, never made anew. Transactions are begun by hand (isolation_level).
     connection = sqlite3.connect(
-        path.absolute().as_uri() + "?mode=rw",
+        to_read(path) if for_reading else path.absolute().as_uri() + "?mode=rw",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
@@ -221,15 +302,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, *, for_reading: bool) -> Engine:
+    # A reader may see the file without its log, as it never changes: the next reading looks anew.
+    pool: dict[str, Any] = {"poolclass": NullPool}
+    if not for_reading:
+        pool = {"poolclass": QueuePool, "pool_size": 8, "max_overflow": 32, "pool_timeout": BUSY_SECONDS}
     engine = create_engine(
         "sqlite://",
-        creator=lambda: _connect(path),
-        poolclass=QueuePool,
-        pool_size=8,
-        max_overflow=32,
-        pool_timeout=BUSY_SECONDS,
+        creator=lambda: _connect(path, for_reading=for_reading),
         pool_reset_on_return=None,  # every transaction here is ended where it was begun
+        **pool,
     )
 
     @event.listens_for(engine, "begin")

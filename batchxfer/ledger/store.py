@@ -126,6 +126,11 @@ class Store(ABC):
     def shared(self) -> bool:
         """Whether other applications' tables may lie beside ours."""
 
+    @property
+    def is_for_reading(self) -> bool:
+        """Whether this user is known to have no right to write: what only looks works, and `write` is refused."""
+        return False
+
     @abstractmethod
     def hold(self, owner: str) -> bool:
         """Show that `owner`'s process lives, as far as this database needs that; true the first time."""
