@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from batchxfer.cli.output import Output, is_terminal
+from batchxfer.cli.words import counted
 from batchxfer.errors import visible
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from batchxfer.activity import Activity
 
 PATIENCE_SECONDS = 0.4
 """What is over sooner is not drawn."""
+LEAST_WORDS = 20
 
 
 @contextmanager
@@ -49,7 +51,7 @@ class Bar:
             self._progress = _drawing()
             self._progress.start()
         task = self._task_of(self._progress, activity)
-        rows = "" if activity.rows is None else f"{activity.rows:,} rows"
+        rows = "" if activity.rows is None else counted(activity.rows, "row")
         self._progress.update(task, completed=activity.bytes, total=activity.total, rows=rows)
 
     def clear(self) -> None:
@@ -72,16 +74,32 @@ class Bar:
 
 def _drawing() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress
 
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("{task.fields[rows]}", markup=False),
-        console=Console(stderr=True, highlight=False, markup=False),
-        transient=True,
-        redirect_stdout=False,
-    )
+    console = Console(stderr=True, highlight=False, markup=False)
+    return Progress(*_columns(console.width), console=console, transient=True, redirect_stdout=False)
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """What has room on one line: the bar goes first, then the rate, then the rows; words are cut, figures never."""
+    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.table import Column
+
+    def whole(least: int) -> Column:
+        return Column(no_wrap=True, min_width=least)
+
+    left = width - len("⠋ ") - len("999.9/999.9 GB ")
+    figures: list[ProgressColumn] = []
+    for room, column in (
+        (20, TextColumn("{task.fields[rows]}", markup=False, table_column=whole(0))),
+        (12, TransferSpeedColumn(table_column=whole(10))),
+        (25, BarColumn(bar_width=24, table_column=whole(24))),
+    ):
+        if left - room >= LEAST_WORDS:
+            figures.insert(0, column)
+            left -= room
+    words = Column(no_wrap=True, overflow="ellipsis", max_width=max(left, 1))
+    told = TextColumn("{task.description}", markup=False, table_column=words)
+    place = 1 if figures and isinstance(figures[0], BarColumn) else 0
+    figures.insert(place, DownloadColumn(table_column=whole(14)))
+    return [SpinnerColumn(), told, *figures]

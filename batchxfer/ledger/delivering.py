@@ -214,15 +214,23 @@ class Delivering(Fetching):
         return proof
 
 
+_NO_LONGER_MISSING = (
+    DeliveryStatus.DELIVERED,
+    DeliveryStatus.EXCLUDED,
+    DeliveryStatus.FAILED,
+    DeliveryStatus.HELD,
+)
+
+
 def _given(**facts: object) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
 def _begins_again(run: rows.AnyRow, status: DeliveryStatus) -> bool:
     """Whether a run that had ended as a whole goes on: one that was skipped with each try, one that was missing when its
-    file has come after all."""
+    file has come after all, or something else stands in the way."""
     if run.ending == RunStatus.MISSING:
-        return status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED)
+        return status in _NO_LONGER_MISSING
     return status is DeliveryStatus.PENDING
 
 

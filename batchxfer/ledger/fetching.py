@@ -183,19 +183,23 @@ class Fetching(Noticing):
     def miss(self, run: str, reason: str) -> bool:
         with self._store.write() as tx:
             known = self._locked(tx, run)
-            states = tx.connection.execute(select(deliveries.c.status).where(deliveries.c.run == run)).scalars().all()
+            found = tx.connection.execute(select(deliveries.c.id, deliveries.c.status).where(deliveries.c.run == run))
+            states = {row.id: row.status for row in found}
             same_slot = (_newer.c.job == known.job) & (_newer.c.slot == known.slot)
             newer = select(_newer.c.id).where(same_slot, _newer.c.revision > known.revision)
             if (
                 known.ending is not None
                 or self._lives(tx, known)
-                or not set(states) <= set(_WAITING)
+                or not set(states.values()) <= set(_WAITING)
                 or tx.connection.execute(newer).first() is not None
             ):
                 return False
             self._set(tx, run, ending=RunStatus.MISSING, reason=reason, status=RunStatus.MISSING)
             self._tell(tx, run, "missing", reason=reason)
             self._end_open(tx, [NoticeKind.LATE], run)
+            for delivery in states:
+                # Somebody has typed `retry`: what was in the way is no longer, and it has not come.
+                self._end_open(tx, [NoticeKind.FAILED, NoticeKind.HELD], delivery)
             detail = {"reason": reason, "slot": known.slot}
             self._open_notice(tx, NoticeKind.MISSING, run, job=known.job, run=run, detail=detail)
             return True

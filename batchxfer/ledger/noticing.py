@@ -82,8 +82,9 @@ class Noticing(Building):
     ) -> None:
         """The notices that a delivery's new state begins and ends."""
         if status in _STATES:
-            # What the run was held for before it had deliveries is told of these now.
-            self._end_open(tx, _STATES.values(), known.run)
+            # What the run was held for before it had deliveries is told of these now; and what came, or could not be looked
+            # for, is no longer only missing.
+            self._end_open(tx, [*_STATES.values(), NoticeKind.MISSING], known.run)
             self._end_open(tx, _STATES.values(), known.id)
             self._open_notice(tx, _STATES[status], known.id, job=self._job(tx, known.run), run=known.run, detail=detail)
         elif status in _DELIVERY_ENDS:

@@ -164,6 +164,25 @@ class TestDeliveries:
         settle(walk, DeliveryStatus.HELD)
         assert told(walk) == [(HELD, delivery)]
 
+    @pytest.mark.parametrize(("status", "kind"), [(DeliveryStatus.FAILED, FAILED), (DeliveryStatus.HELD, HELD)])
+    def test_missing_and_then_stopped_it_is_told_of_as_that_and_as_missing_again_once_somebody_let_it_go_on(
+        self, walk: Walk, status: DeliveryStatus, kind: NoticeKind
+    ) -> None:
+        walk.adopted().ledger.let_go(walk.claim)
+        assert walk.ledger.miss(walk.run.id, "no file came")
+        walk.claim = walk.ledger.claim(walk.run.id, walk.ledger.owner)
+        delivery = settle(walk, status)
+        assert told(walk) == [(kind, delivery)]
+        walk.ledger.let_go(walk.claim)
+        assert walk.now.status == status.value
+        assert not walk.ledger.miss(walk.run.id, "no file came"), "it is known what is in the way"
+        walk.claim = walk.ledger.claim(walk.run.id, walk.ledger.owner)
+        settle(walk, DeliveryStatus.PENDING)
+        walk.ledger.let_go(walk.claim)
+        assert walk.ledger.miss(walk.run.id, "no file came")
+        assert told(walk) == [(NoticeKind.MISSING, walk.run.id)]
+        assert (walk.now.status, walk.now.reason) == (RunStatus.MISSING, "no file came")
+
     def test_delivered_after_all_it_has_recovered_once(self, walk: Walk) -> None:
         delivery = settle(walk.adopted(), DeliveryStatus.FAILED)
         settle(walk, DeliveryStatus.DELIVERED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -14,8 +15,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
-from batchxfer.cli import words
+from batchxfer.cli import progress, words
 from batchxfer.cli.times import parse_time, show_time
 from batchxfer.errors import UsageError, visible
 from tests.e2e.command import DAILY, PROGRAM, SLOW_QUERY, Project, clean, make_project
@@ -102,6 +105,20 @@ def test_progress_is_drawn_while_it_takes_a_while_and_gone_at_the_end(tmp_path: 
     assert drawn.rstrip().splitlines()[-1].endswith("size checked")
     # The lines of the bar are erased before the result is told.
     assert "\x1b[2K" in drawn
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 80, 100, 200])
+def test_the_bar_is_one_line_however_narrow_and_its_figures_are_whole(columns: int) -> None:
+    """What wraps is not erased: each step of it would stay on the screen."""
+    console = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    bar = Progress(*progress._columns(columns), console=console)
+    task = bar.add_task("sending orders-of-the-northern-branches to the-bank", total=123_456_789_012, rows="")
+    bar.update(task, completed=99_000_000_000, rows="1,234,567,890 rows")
+    console.print(bar.get_renderable(), end="")
+    (line,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(line) <= columns
+    assert "99.0/123.5 GB" in line
+    assert ("…" in line, "1,234,567,890 rows" in line, "━" in line) == (columns < 140, columns >= 60, columns >= 100)
 
 
 # --- times ---------------------------------------------------------------------------------------
