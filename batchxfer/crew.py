@@ -41,16 +41,26 @@ StillDue = Callable[[str, str], bool]
 
 
 class Crew:
-    """Threads for `workers` runs at a time. `on_ended` is called, in any thread, whenever one has ended."""
+    """Threads for `workers` runs at a time. `on_ended` is called, in any thread, whenever one has ended.
+
+    What the crew `before` it still does counts as its own, until that has ended.
+    """
 
     def __init__(
-        self, workers: int, ledger: Ledger, worker: Worker, still_due: StillDue, on_ended: Callable[[], None]
+        self,
+        workers: int,
+        ledger: Ledger,
+        worker: Worker,
+        still_due: StillDue,
+        on_ended: Callable[[], None],
+        before: Crew | None = None,
     ) -> None:
         self._workers = workers
         self._ledger = ledger
         self._worker = worker
         self._still_due = still_due
         self._on_ended = on_ended
+        self._before = before
         self._guard = threading.Lock()
         self._flights: dict[str, _Flight] = {}
         self._ended: list[Ended] = []
@@ -61,16 +71,25 @@ class Crew:
         with self._guard:
             return len(self._flights)
 
+    def _at_work(self) -> list[_Flight]:
+        """What this crew does, and those before it."""
+        earlier = self._before._at_work() if self._before is not None else []
+        if not earlier:
+            self._before = None
+        with self._guard:
+            return [*earlier, *self._flights.values()]
+
     def offer(self, run: OpenRun, endpoints: tuple[str, ...], limit: Callable[[str], int], runner: Runner) -> Answer:
         """Start the run where there is room, for it and at each of its `endpoints`."""
+        at_work = self._at_work()
+        taken = Counter(name for flight in at_work for name in flight.endpoints)
+        if self._closed or len(at_work) >= self._workers:
+            return Answer.NO_WORKER
+        if any(taken[name] >= limit(name) for name in endpoints):
+            return Answer.NO_CONNECTION
+        if any(flight.job == run.job for flight in at_work):
+            return Answer.JOB_AT_WORK
         with self._guard:
-            at_work = Counter(name for flight in self._flights.values() for name in flight.endpoints)
-            if self._closed or len(self._flights) >= self._workers:
-                return Answer.NO_WORKER
-            if any(at_work[name] >= limit(name) for name in endpoints):
-                return Answer.NO_CONNECTION
-            if any(flight.job == run.job for flight in self._flights.values()):
-                return Answer.JOB_AT_WORK
             # A daemon thread: what hangs in a driver must not keep the process from ending.
             thread = threading.Thread(target=self._fly, args=(run, runner), name=f"run-{run.id}", daemon=True)
             # Begun first: one that cannot be must not keep its job from ever flying again. It ends after `_guard` is free.

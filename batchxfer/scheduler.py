@@ -77,11 +77,14 @@ class Wishes:
 class Shift:
     """One project at work on one ledger: what waits, what the crew does. Used by one thread."""
 
-    def __init__(self, workplace: Workplace, bell: Bell, only: Collection[str] | None = None) -> None:
+    def __init__(
+        self, workplace: Workplace, bell: Bell, only: Collection[str] | None = None, before: Shift | None = None
+    ) -> None:
         self.workplace = workplace
         self._ticker = Ticker(workplace.project, workplace.ledger, only)
         workers = workplace.project.config.workers
-        self._crew = Crew(workers, workplace.ledger, workplace.worker, self._ticker.still_due, bell.ring)
+        earlier: Crew | None = before._crew if before is not None else None
+        self._crew: Crew = Crew(workers, workplace.ledger, workplace.worker, self._ticker.still_due, bell.ring, earlier)
         self._waiting = Waiting()
         self._rings_at: float | None = None
 
@@ -332,6 +335,9 @@ class Daemon:
 
     def _dismiss(self) -> None:
         """Let go of the shifts of earlier configurations that have ended."""
+        for shift in self._retired:
+            # They count as connections of an endpoint, and nobody will use them.
+            shift.workplace.connections.close_idle(older_than_seconds=0.0)
         for shift in [shift for shift in self._retired if not shift.busy]:
             self._log_ended(shift)
             shift.workplace.connections.close()
@@ -391,7 +397,7 @@ class Daemon:
         before = self._shift.workplace.project
         if (project.ledger_url, project.spool) != (before.ledger_url, before.spool):
             raise UsageError("`ledger` or `spool` is another one now", hint="that takes a restart of `serve`")
-        return Shift(self._shift.workplace.renewed(project), self._wishes.bell)
+        return Shift(self._shift.workplace.renewed(project), self._wishes.bell, before=self._shift)
 
     def _say_refused(self) -> None:
         log.error("the configuration was not taken up: serving goes on as before", extra={"action": "reload-refused"})
