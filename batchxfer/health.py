@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 
-from batchxfer.model import Mark, Pause
+from batchxfer.model import Mark, OpenRun, Pause
 from batchxfer.slots import Timetable
 
 MOST_LOOKED_AT = 1000
+OUT_OF_ORDER = 'order = "strict", and the slot {} (run {}) is not settled'
 
 
 def pause_of(job: str, endpoints: Iterable[str], pauses: Mapping[str, Pause]) -> Pause | None:
@@ -20,6 +21,11 @@ def pause_of(job: str, endpoints: Iterable[str], pauses: Mapping[str, Pause]) ->
     if not found or any(pause is None or pause.until is not None for pause in found):
         return None
     return found[0]
+
+
+def earlier_slot(slot: datetime, open_runs: Iterable[OpenRun]) -> OpenRun | None:
+    """Of one job's open runs, the first that belongs to an earlier slot: a strict order settles that before."""
+    return min((run for run in open_runs if run.slot < slot), key=lambda run: run.slot, default=None)
 
 
 def late_slot(

@@ -13,7 +13,7 @@ from datetime import datetime
 from batchxfer.config import Project
 from batchxfer.definitions import PullJob
 from batchxfer.errors import BusyError, HeldError, UsageError
-from batchxfer.health import pause_of
+from batchxfer.health import OUT_OF_ORDER, earlier_slot, pause_of
 from batchxfer.model import (
     Claim,
     Delivery,
@@ -101,11 +101,14 @@ class Operations:
         pause = pause_of(run.job, endpoints or job.file.endpoint_names, self._ledger.pauses())
         if pause is not None:
             return f"{pause.subject} is paused: {pause.why}"
-        if job.retry.order == "strict":
-            for other in self._ledger.open_runs(run.job):
-                if other.slot < run.due.slot:
-                    return f'order = "strict", and the slot {other.slot.isoformat()} (run {other.id}) is not settled'
-        return None
+        return self._why_not_yet(run)
+
+    def _why_not_yet(self, run: Run) -> str | None:
+        """Which earlier slot is to be settled first."""
+        if run.job not in self._project.jobs or self._project.jobs[run.job].retry.order != "strict":
+            return None
+        earlier = earlier_slot(run.due.slot, self._ledger.open_runs(run.job))
+        return None if earlier is None else OUT_OF_ORDER.format(earlier.slot.isoformat(), earlier.id)
 
     def _once(self, run: Run) -> Run:
         if self._waits_until(run) is not None:
@@ -148,6 +151,8 @@ class Operations:
     def retry(self, run: Run, only: str | None = None) -> Run:
         """A fresh series of tries for what is not delivered; on held ones it looks again."""
         _check_endpoint(run, only)
+        if run.status is RunStatus.PENDING and (reason := self._why_not_yet(run)) is not None:
+            return replace(run, reason=reason)
         with self._worker.claimed(run.id) as claim:
             self._check_alone(run)
             self._reopen(claim, self._ledger.find_run(run.id), only=only)

@@ -154,8 +154,8 @@ def _note(run: Run, zones: Zones) -> str:
 # --- the whole story -----------------------------------------------------------------------------
 
 
-def story(run: Run, zones: Zones, output: Output, *, paused: str | None = None) -> None:
-    """Everything that is known of a run, to be read from top to bottom. `paused` is what it waits for."""
+def story(run: Run, zones: Zones, output: Output, *, step: str | None = None) -> None:
+    """Everything that is known of a run, to be read from top to bottom. `step` is what ends its waiting."""
     zone = zones.of_job(run.job)
     output.say(f"{run.job} · run {run.id}" + (f" · revision {run.revision}" if run.revision > 1 else ""))
     output.say(f"{run.status.value}" + (f": {run.reason}" if run.reason else ""))
@@ -171,7 +171,7 @@ def story(run: Run, zones: Zones, output: Output, *, paused: str | None = None) 
         output.say("Attempts")
     for attempt in run.attempts:
         _tell_attempt(attempt, zone.key, output, "fetch from" if run.is_pull else "send to")
-    _tell_next(run, output, paused)
+    _tell_next(run, output, step)
 
 
 def _facts(run: Run, zones: Zones) -> Iterator[tuple[str, str]]:
@@ -256,8 +256,8 @@ NEXT = {
 }
 
 
-def _tell_next(run: Run, output: Output, paused: str | None) -> None:
-    words = f"end the pause, and it goes on: batchxfer resume {paused}" if paused else NEXT.get(run.status)
+def _tell_next(run: Run, output: Output, step: str | None) -> None:
+    words = step or NEXT.get(run.status)
     if words is not None:
         output.say()
         output.say(f"Next: {words.format(run.id[:12])}")

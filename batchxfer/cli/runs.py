@@ -63,14 +63,14 @@ def _find(
     start = parse_time(since, zone, SystemClock().now(), option="--since") if since else None
     with project.opened(words, loaded) as place:
         found = place.ledger.runs(job=job, status=status, since=start, limit=limit) if place else []
-        pauses = place.ledger.pauses() if place else {}
+        if place and any(run.status is RunStatus.PENDING for run in found):
+            from batchxfer.cli.standing import Waits
+
+            waits = Waits(loaded, place.ledger)
+            found = [waits.told(run) for run in found]
     if not found and job is not None:
         project.known_job(loaded, job)
-    if not pauses:
-        return found
-    from batchxfer.cli.standing import with_pause
-
-    return [with_pause(run, loaded, pauses) for run in found]
+    return found
 
 
 def _draw(found: list[Run], zones: Zones, words: Context, limit: int) -> None:
@@ -92,11 +92,12 @@ def show(
     """Tell one run in full: what, when, where, and the evidence."""
     words = context_of(context, config, as_json)
     loaded = project.load_to_look(words)
-    with project.opened_ledger(words, loaded) as place:
-        known, pauses = place.ledger.find_run(run), place.ledger.pauses()
-    from batchxfer.cli.standing import pause_for, with_pause
+    from batchxfer.cli.standing import Waits
 
-    found, pause = with_pause(known, loaded, pauses), pause_for(known, loaded, pauses)
+    with project.opened_ledger(words, loaded) as place:
+        waits = Waits(loaded, place.ledger)
+        known = place.ledger.find_run(run)
+        found, wait = waits.told(known), waits.of(known)
     zones = Zones(loaded)
     if words.output.as_json:
         from batchxfer.cli.documents import run_document
@@ -105,5 +106,5 @@ def show(
     else:
         from batchxfer.cli.render import story
 
-        story(found, zones, words.output, paused=pause.subject if pause else None)
+        story(found, zones, words.output, step=wait.step if wait else None)
     return ExitCode.DONE

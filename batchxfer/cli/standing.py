@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from batchxfer.cli.words import ID_LENGTH
 from batchxfer.errors import ExitCode, worst
-from batchxfer.health import late_slot, pause_of
-from batchxfer.model import Mark, Pause, Run, RunStatus
+from batchxfer.health import OUT_OF_ORDER, earlier_slot, late_slot, pause_of
+from batchxfer.model import Mark, OpenRun, Pause, Run, RunStatus
 
 if TYPE_CHECKING:
     from batchxfer.config import Project
@@ -131,19 +132,53 @@ def _standing(loaded: Project, name: str, seen: _Seen, now: datetime) -> Standin
     )
 
 
-def pause_for(run: Run, loaded: Project, pauses: Mapping[str, Pause]) -> Pause | None:
-    """The person's pause for which a pending run waits."""
-    if run.status is not RunStatus.PENDING:
-        return None
-    job = loaded.jobs.get(run.job)
-    waiting = [delivery.endpoint for delivery in run.deliveries if delivery.status in ("pending", "retrying")]
-    return pause_of(run.job, waiting or (job.file.endpoint_names if job else ()), pauses)
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """Why a pending run is not begun, and what ends that."""
+
+    reason: str
+    step: str
 
 
-def with_pause(run: Run, loaded: Project, pauses: Mapping[str, Pause]) -> Run:
-    """The run with the pause that it waits for as its reason."""
-    pause = pause_for(run, loaded, pauses)
-    return run if pause is None else replace(run, reason=f"{pause.subject} is paused: {pause.why}")
+class Waits:
+    """What pending runs wait for: a person's pause, or an earlier slot where the order is strict."""
+
+    def __init__(self, loaded: Project, ledger: Ledger) -> None:
+        self._loaded = loaded
+        self._ledger = ledger
+        self._pauses = ledger.pauses()
+        self._open: dict[str, list[OpenRun]] = {}
+
+    def told(self, run: Run) -> Run:
+        """The run with what it waits for as its reason."""
+        wait = self.of(run)
+        return run if wait is None else replace(run, reason=wait.reason)
+
+    def of(self, run: Run) -> Wait | None:
+        if run.status is not RunStatus.PENDING:
+            return None
+        pause = self._pause(run)
+        if pause is not None:
+            step = f"end the pause, and it goes on: batchxfer resume {pause.subject}"
+            return Wait(reason=f"{pause.subject} is paused: {pause.why}", step=step)
+        earlier = self._earlier(run)
+        if earlier is None:
+            return None
+        step = f"settle the earlier slot, and it goes on by itself: batchxfer show {earlier.id[:ID_LENGTH]}"
+        return Wait(reason=OUT_OF_ORDER.format(earlier.slot.isoformat(), earlier.id), step=step)
+
+    def _pause(self, run: Run) -> Pause | None:
+        job = self._loaded.jobs.get(run.job)
+        waiting = [delivery.endpoint for delivery in run.deliveries if delivery.status in ("pending", "retrying")]
+        return pause_of(run.job, waiting or (job.file.endpoint_names if job else ()), self._pauses)
+
+    def _earlier(self, run: Run) -> OpenRun | None:
+        job = self._loaded.jobs.get(run.job)
+        if job is None or job.retry.order != "strict":
+            return None
+        if run.job not in self._open:
+            self._open[run.job] = self._ledger.open_runs(run.job)
+        return earlier_slot(run.due.slot, self._open[run.job])
 
 
 def _next_slot(loaded: Project, name: str, now: datetime) -> datetime | None:

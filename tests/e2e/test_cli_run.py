@@ -300,6 +300,28 @@ def test_a_series_in_strict_order_stops_where_a_slot_is_not_settled(project: Pro
     assert "2 later slots wait" in said.err
 
 
+def test_in_strict_order_a_later_slot_says_which_it_waits_for_and_no_retry_passes_it(project: Project) -> None:
+    project.job("ordered", DAILY.replace("from orders", "from ordres") + '[retry]\norder = "strict"\n')
+    first = project("run", "ordered", "--slot", "2026-03-10T06:00", "--json").run
+    assert first["status"] == "failed"
+    project.job("ordered", DAILY + '[retry]\norder = "strict"\n')
+    later = project("run", "ordered", "--slot", "2026-03-11T06:00", "--json")
+    reason = f'order = "strict", and the slot 2026-03-10T05:00:00+00:00 (run {first["run"]}) is not settled'
+    assert (later.code, later.run["status"], later.run["reason"]) == (4, "pending", reason)
+    waiting = later.run["run"]
+    retried = project("retry", waiting, "--json")
+    assert (retried.code, retried.run["status"], retried.run["reason"]) == (4, "pending", reason)
+    assert project("runs", "--job", "ordered", "--status", "pending", "--json").run["reason"] == reason
+    shown = project("show", waiting).out
+    assert f"pending: {reason}\n" in shown
+    assert f"Next: settle the earlier slot, and it goes on by itself: batchxfer show {first['run'][:12]}\n" in shown
+    assert "ordered_20260311.psv" not in project.delivered()
+
+    assert project("retry", first["run"]).code == 0
+    assert project("retry", waiting).code == 0
+    assert {"ordered_20260310.psv", "ordered_20260311.psv"} <= set(project.delivered())
+
+
 def test_a_run_that_another_process_has_is_busy_and_its_claim_is_free_when_it_ends(slow: Project) -> None:
     with slow.begin("run", "daily", "--slot", SLOT) as first:
         until(lambda: slow("runs", "--status", "running", "--json").document["runs"])
