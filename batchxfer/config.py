@@ -18,7 +18,7 @@ from batchxfer import calendars, paths, urls
 from batchxfer.definitions import AnyJob, Config, EndpointOptions, FormatOptions, Job, PullJob, Table
 from batchxfer.errors import ConfigError, Problem, printable
 from batchxfer.fields import UTC
-from batchxfer.format_checks import check_format
+from batchxfer.format_checks import check_format, check_readable, check_writable
 from batchxfer.job_checks import Surroundings, check_job, default_catch_up, dialect_of
 from batchxfer.pull_checks import check_pull, is_dated
 from batchxfer.slots import Timetable
@@ -292,6 +292,8 @@ class _Reader:
         layout = self._job_format(job.file.format, formats, findings) if job.file is not None else None
         query = self._query(job, findings) if job.source is not None else None
         check_job(job, query, layout, known, findings)
+        if layout is not None:
+            check_writable(layout, "file.format", findings)
         if layout is not None and query is not None:
             self.job_formats[name], self.queries[name] = layout, query
         return job
@@ -307,6 +309,8 @@ class _Reader:
         job = read(PullJob, _named(table, name, findings), "", findings)
         layout = self._job_format(job.file.format, formats, findings) if job.file is not None else None
         check_pull(job, known, findings)
+        if layout is not None and job.load is not None:
+            check_readable(layout, "file.format", findings)
         if layout is not None:
             self.job_formats[name] = layout
         return job

@@ -60,6 +60,7 @@ class Reading:
         self._options = options
         self._table = tuple(table)
         self._naive_zone = naive_zone
+        _refuse_side_by_side(options)
         self._header = control("header record", options.header_record, facts or {})
         self._trailer = control("trailer record", options.trailer_record, facts or {})
         agreed = _agreed(options, self._table)
@@ -218,6 +219,15 @@ class _Filled:
     name: str
     written: ColumnType
     target: TargetColumn
+
+
+def _refuse_side_by_side(options: FormatOptions) -> None:
+    """A control record that no line ending parts from the records would take them for its own."""
+    if options.line_ending == "none" and (options.header_record is not None or options.trailer_record is not None):
+        raise UnreadableFile(
+            'its header or trailer record cannot be told from the records: line_ending is "none"',
+            hint='set line_ending = "lf" in the format where each record of the file is a line',
+        )
 
 
 def _agreed(options: FormatOptions, table: Sequence[TargetColumn]) -> tuple[Column, ...]:

@@ -238,6 +238,10 @@ class FormatOptions(Table):
     false: str = Field(default="false", description="How false is written.")
     bytes: Literal["base64", "hex"] = Field(default="base64", description="How binary values are written.")
 
+    def unwritable(self) -> Iterator[Complaint]:
+        """What no file could be written with, whatever the rows are, though one may be read; the options may be half-read."""
+        yield from ()
+
     @property
     def tells_integers_from_decimals(self) -> bool:
         """Whether an integer may be written in another way in a column of decimals."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 from batchxfer.definitions import FormatOptions
 from batchxfer.model import TypeName
 from batchxfer.paths import RECORD_FIELDS
 from batchxfer.suggestions import did_you_mean
 from batchxfer.tables import Findings, join
-from batchxfer.templates import Template, TemplateError, parse
+from batchxfer.templates import Template, TemplateError, parse, without_offset
 
+SIDE_BY_SIDE = 'line_ending = "none" leaves nothing to tell it from the records beside it'
+_SAMPLE = datetime(2026, 11, 23, 13, 45, 56)  # noqa: DTZ001 - a calendar's day and a clock's hour, of no zone
 _SUMMED = (TypeName.INTEGER, TypeName.DECIMAL)
 
 
@@ -21,6 +24,37 @@ def check_format(options: FormatOptions, where: str, findings: Findings) -> None
         text = getattr(options, key)
         if text is not None:
             _check_record(options, text, join(where, key), findings)
+
+
+def check_writable(options: FormatOptions, where: str, findings: Findings) -> None:
+    """Add what keeps files of this format from being written; `options` may be half-read."""
+    for complaint in options.unwritable():
+        findings.add(join(where, complaint.key), complaint.problem, complaint.hint)
+
+
+def check_readable(options: FormatOptions, where: str, findings: Findings) -> None:
+    """Add what keeps files of this format from being read; `options` may be half-read."""
+    for key in ("header_record", "trailer_record"):
+        if getattr(options, key) is not None and options.line_ending == "none":
+            hint = 'write line_ending = "lf" where each record of the file is a line'
+            findings.add(join(where, key), f"a file with it cannot be loaded: {SIDE_BY_SIDE}", hint)
+    for key in ("date_format", "time_format", "timestamp_format"):
+        pattern = getattr(options, key)
+        if pattern and pattern != "iso" and (what := _untold(pattern, key)):
+            findings.add(join(where, key), f"{pattern!r} does not say which {what} it is: it cannot be loaded")
+
+
+def _untold(pattern: str, key: str) -> str | None:
+    """What a reader cannot tell; a timestamp may be a day alone, which begins at midnight."""
+    pattern = without_offset(pattern)
+    try:
+        found = datetime.strptime(_SAMPLE.strftime(pattern), pattern)  # noqa: DTZ007 - a time of no zone
+    except ValueError:
+        return "one"
+    if key != "time_format" and found.date() != _SAMPLE.date():
+        return "day"
+    has_hour = key == "time_format" or any(code in pattern for code in ("%H", "%I"))
+    return "hour" if has_hour and found.hour != _SAMPLE.hour else None
 
 
 def _check_columns(options: FormatOptions, where: str, findings: Findings) -> None:

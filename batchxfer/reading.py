@@ -22,6 +22,7 @@ from batchxfer import conversions, instants
 from batchxfer.definitions import FormatOptions
 from batchxfer.model import ColumnType, TargetColumn, TypeName
 from batchxfer.plain import are_plain_decimals, may_be_plain
+from batchxfer.templates import without_offset
 from batchxfer.values import TEXT
 
 _T = TypeName
@@ -193,7 +194,7 @@ def _times(text: pa.Array, name: TypeName, pattern: str, zone: ZoneInfo) -> Read
     """By strftime codes, each distinct text once."""
     if name is not _T.TIMESTAMPTZ:
         # What has no zone is written without its offset.
-        pattern = pattern.replace("%z", "")
+        pattern = without_offset(pattern)
 
     def read(value: str) -> Any:
         try:

@@ -178,6 +178,11 @@ def _spec_problems(field: Field) -> Iterator[TemplateProblem]:
         yield TemplateProblem(problem=f"{field.spec!r} is wider than {_WIDEST} characters")
 
 
+def without_offset(pattern: str) -> str:
+    """The pattern for what has no zone: the code for the offset writes nothing."""
+    return re.sub("%.", lambda code: "" if code[0] == "%z" else code[0], pattern, flags=re.DOTALL)
+
+
 def time_problems(spec: str, *, has_time: bool, has_date: bool) -> Iterator[TemplateProblem]:
     """What is wrong with a strftime text for a value that has a time of day, a date, or both."""
     known = sorted((_DATE_CODES if has_date else set()) | (_TIME_CODES if has_time else set()) | {"%"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from batchxfer.charset import Charset, encoding_problem
@@ -10,6 +10,8 @@ from batchxfer.definitions import Complaint
 from batchxfer.templates import time_problems
 
 LINE_ENDINGS: Mapping[str, str] = {"lf": "\n", "crlf": "\r\n", "none": ""}
+
+GIVE_A_NAME = "give it another name with as"
 
 _STRUCTURE = ("delimiter", "quote_char", "escape", "null", "decimal_point", "separator", "assign", "true", "false")
 
@@ -67,6 +69,21 @@ def line_ending_complaints(table: Mapping[str, Any]) -> Iterator[Complaint]:
     if table.get("line_ending") == "none":
         problem = 'line_ending = "none" would leave records that cannot be told apart'
         yield Complaint(key="line_ending", problem=problem, hint='use "lf" or "crlf"')
+
+
+def name_complaints(table: Mapping[str, Any], fault: Callable[[str], str | None]) -> Iterator[Complaint]:
+    """For formats that write the columns' names, where these are known: what `fault` says is wrong with one."""
+    encoding, columns = table.get("encoding"), table.get("columns")
+    replaced = table.get("unencodable") == "replace"
+    for number, column in enumerate(columns if isinstance(columns, list | tuple) else ()):
+        name = column.get("as", column.get("name")) if isinstance(column, Mapping) else None
+        if not isinstance(name, str) or not name:
+            continue
+        where = f"columns[{number}]"
+        if why := fault(name):
+            yield Complaint(key=where, problem=f"the name {name!r} cannot be written: {why}", hint=GIVE_A_NAME)
+        elif not replaced:
+            yield from encodable_complaints({where: name}, where, encoding, where)
 
 
 def ambiguous_tails(separator: str) -> list[str]:

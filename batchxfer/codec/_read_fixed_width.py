@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, cast
 
-from batchxfer.codec._records import Collector, Feed, lines_of
+from batchxfer.codec._records import Collector, Feed, Text, lines_of
 from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.model import Column, TypeName
 from batchxfer.ports import BadRecord, Fields
+from batchxfer.templates import without_offset
 
 MOST_SHOWN = 1000
+_PATTERNS = {
+    TypeName.DATE: "date_format",
+    TypeName.TIME: "time_format",
+    TypeName.TIMESTAMP: "timestamp_format",
+    TypeName.TIMESTAMPTZ: "timestamp_format",
+}
+_SAMPLE = datetime(2026, 11, 23, 13, 45, 56)  # noqa: DTZ001 - each code of a pattern has the same length for every time
 NUMBERS = (TypeName.INTEGER, TypeName.DECIMAL, TypeName.FLOAT)
 
 
@@ -25,6 +35,7 @@ class Decoder:
         self._by_bytes = self._options.width_unit == "bytes"
         self._encoding = _without_mark(options.encoding)
         self._widths = [layout.width or 0 for layout in options.columns]
+        self._lengths = {column.name: _length(column, options) for column in self._columns}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,16 +59,16 @@ class Decoder:
         return self._side_by_side(feed)
 
     def _side_by_side(self, feed: Feed) -> Iterator[tuple[int, str]]:
-        """Records that no line ending parts: their width does."""
+        """Records that no line ending parts: their width does. Where there is one after all, it is none of their fields'."""
         text, number = feed.text, 1
         while True:
+            text.at = _after_line_end(text)
             record = self._next(text.value, text.at)
             if record is None:
                 if not text.ended:
                     text.more()
                     continue
                 record = text.value[text.at :]
-                # A last line break is an editor's.
                 if not record.strip("\r\n"):
                     return
             text.at += len(record)
@@ -83,7 +94,7 @@ class Decoder:
             raise ValueError(f"it has {len(rest)} {unit}, not {sum(self._widths)}")
         for layout, column, width in zip(self._options.columns, self._columns, self._widths, strict=True):
             piece, rest = rest[:width], rest[width:]
-            fields.append(_value(self._decoded(piece), layout, column))
+            fields.append(_value(self._decoded(piece), layout, column, self._lengths[column.name]))
         return fields
 
     def _decoded(self, piece: str | bytes) -> str:
@@ -95,8 +106,37 @@ class Decoder:
             raise ValueError("a field ends in the middle of a character") from None
 
 
-def _value(text: str, layout: FormatColumn, column: Column) -> str | None:
+_LINE_ENDS = re.compile(r"(?:\r?\n)*")
+
+
+def _after_line_end(text: Text) -> int:
+    """Where the next record begins: no field has a line break in it."""
+    while True:
+        found = _LINE_ENDS.match(text.value, text.at)
+        at = text.at if found is None else found.end()
+        # What comes may go on with it.
+        if text.ended or len(text.value) - at >= len("\r\n"):
+            return at
+        text.more()
+
+
+def _length(column: Column, options: FormatOptions) -> int | None:
+    """How many characters each value of a column has, where that is known."""
+    if column.type.name is TypeName.UUID:
+        return len("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+    pattern = getattr(options, _PATTERNS.get(column.type.name, ""), "iso")
+    if pattern == "iso":
+        return len("2026-11-23") if column.type.name is TypeName.DATE else None
+    if column.type.name is TypeName.TIMESTAMPTZ and "%z" in pattern:
+        return None  # an offset may have seconds
+    return len(_SAMPLE.strftime(without_offset(pattern)))
+
+
+def _value(text: str, layout: FormatColumn, column: Column, length: int | None) -> str | None:
     is_number = column.type.name in NUMBERS
+    if length is not None:
+        # The padding may be a digit, as where NULL is 00000000.
+        return _of_length(text, layout, length)
     if layout.align == "left":
         kept = text.rstrip(layout.pad)
     elif is_number and layout.pad == "0":
@@ -108,6 +148,15 @@ def _value(text: str, layout: FormatColumn, column: Column) -> str | None:
     if is_number and layout.align == "left" and layout.pad == "0" and not kept:
         kept = "0"
     return kept or None
+
+
+def _of_length(text: str, layout: FormatColumn, length: int) -> str | None:
+    if not text.strip(layout.pad):
+        return None
+    rest = text[length:] if layout.align == "left" else text[: max(len(text) - length, 0)]
+    if rest.strip(layout.pad):
+        return text.strip(layout.pad)  # it is not written so; what is read of it says why
+    return text[:length] if layout.align == "left" else text[len(rest) :]
 
 
 def _without_mark(encoding: str) -> str:

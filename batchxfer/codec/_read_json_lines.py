@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ class Decoder:
         self._names = tuple(column.name for column in columns or ())
         self._known = {name: index for index, name in enumerate(self._names)}
         self._documents = {column.name for column in columns or () if column.type.name is TypeName.JSON}
+        self._side_by_side = cast(Any, options).line_ending == "none"
         # Where NULL is left out, a null is the document's own.
         self._null = "null" if cast(Any, options).null == "omit" else None
         self._ignores_others = bool(options.columns)
@@ -40,7 +42,8 @@ class Decoder:
 
     def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
         collector = Collector(self._names)
-        for number, line in lines_of(Feed(chunks)):
+        feed = Feed(chunks)
+        for number, line in _objects_of(feed) if self._side_by_side else lines_of(feed):
             try:
                 collector.add(self._read(line), number)
             except (ValueError, RecursionError) as error:
@@ -69,6 +72,54 @@ class Decoder:
             elif not self._ignores_others:
                 raise ValueError(f"the key {key!r} is none of the table's columns")
         return fields
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+# What stands in a string is taken whole: nothing in it opens or closes anything.
+_NEXT = re.compile(r'[{}]|"(?P<string>[^"\\]*(?:\\.[^"\\]*)*)(?P<closed>"?)', re.DOTALL)
+
+
+def _objects_of(feed: Feed) -> Iterator[tuple[int, str]]:
+    """The objects that stand side by side in a feed, numbered: no line ending parts them, and none has to.
+
+    What lies between two objects is a record of its own, which no JSON is.
+    """
+    text, number = feed.text, 1
+    while True:
+        text.at = begun = _after_space(text.value, text.at)
+        end = _end_of_object(text.value, begun)
+        if end is None and not text.ended:
+            text.more()
+            continue
+        end = len(text.value) if end is None else end
+        if begun == end:
+            return
+        text.at = end
+        yield number, text.value[begun:end]
+        number += 1
+
+
+def _after_space(value: str, at: int) -> int:
+    found = _SPACE.match(value, at)
+    return at if found is None else found.end()
+
+
+def _end_of_object(value: str, at: int) -> int | None:
+    """Where the record that begins there ends; None where its end is not here yet."""
+    if not value.startswith("{", at):
+        found = value.find("{", at)
+        return found if found >= 0 else None
+    depth = 0
+    for match in _NEXT.finditer(value, at):
+        if match[0] == "{":
+            depth += 1
+        elif match[0] == "}":
+            depth -= 1
+        elif not match["closed"]:
+            return None
+        if depth == 0:
+            return match.end()
+    return None
 
 
 class _Pairs(list[tuple[str, Any]]):

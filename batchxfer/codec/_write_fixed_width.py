@@ -9,13 +9,12 @@ from batchxfer import values
 from batchxfer.charset import Charset, Unencodable
 from batchxfer.codec._columns import Block, join
 from batchxfer.codec._options import LINE_ENDINGS
-from batchxfer.codec.fixed_width import Options
+from batchxfer.codec.fixed_width import NUMBERS, PAD_HINT, Options, pad_fault
 from batchxfer.definitions import FormatColumn
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column, TypeName
 from batchxfer.values import TEXT
 
-NUMBERS = (TypeName.INTEGER, TypeName.DECIMAL, TypeName.FLOAT)
 _ASCII = "".join(map(chr, range(32, 127)))
 
 
@@ -49,6 +48,8 @@ class _Field:
     def __init__(self, options: Options, layout: FormatColumn, column: Column, charset: Charset | None) -> None:
         if layout.width is None:
             raise UnwritableValue(f"column {layout.name!r} has no width, and a fixed-width format needs one")
+        if why := pad_fault(column.type, layout.align == "right", layout.pad):
+            raise UnwritableValue(f"column {layout.name!r}: {why}", hint=PAD_HINT)
         self._options = options
         self._layout = layout
         self._width = layout.width

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from batchxfer import values
 from batchxfer.codec import _json
 from batchxfer.codec._columns import Block, any_of, is_empty, join, join_present
-from batchxfer.codec._options import LINE_ENDINGS, ambiguous_tails
-from batchxfer.codec.key_value import Options
+from batchxfer.codec._options import GIVE_A_NAME, LINE_ENDINGS, ambiguous_tails
+from batchxfer.codec.key_value import Options, name_fault
 from batchxfer.errors import UnwritableValue
 from batchxfer.model import Column
 
@@ -49,24 +49,11 @@ class Codec:
     def _check_names(self) -> None:
         seen: set[str] = set()
         for column in self._columns:
-            why = "another column has it too" if column.name in seen else self._wrong_with(column.name)
+            fault = name_fault(column.name, self._options.separator, self._options.assign)
+            why = "another column has it too" if column.name in seen else fault
             if why:
-                raise UnwritableValue(
-                    f"column name {column.name!r} cannot stand in a pair: {why}", hint="give it another name with as"
-                )
+                raise UnwritableValue(f"column name {column.name!r} cannot stand in a pair: {why}", hint=GIVE_A_NAME)
             seen.add(column.name)
-
-    def _wrong_with(self, name: str) -> str | None:
-        if not name:
-            return "it is empty"
-        for what in (self._options.separator, self._options.assign, " ", '"', "\\"):
-            if what in name:
-                return f"it has {what!r} in it"
-        if any(character < " " or character == "\x7f" for character in name):
-            return "it has a control character in it"
-        if (name + self._options.assign).find(self._options.assign) != len(name):
-            return f"it runs into {self._options.assign!r}"
-        return None
 
     # --- values ----------------------------------------------------------------------------------
 

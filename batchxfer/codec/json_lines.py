@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from batchxfer.codec._late import late
-from batchxfer.codec._options import common_complaints
+from batchxfer.codec._options import common_complaints, name_complaints
 from batchxfer.definitions import Complaint, FormatOptions
 
 
@@ -29,6 +29,8 @@ class Options(FormatOptions):
     def complaints(cls, table: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from super().complaints(table)
         yield from common_complaints(table)
+        if table.get("ascii") is not True:
+            yield from name_complaints(table, lambda name: None)
 
 
 def __getattr__(name: str) -> Any:

@@ -381,6 +381,11 @@ def test_a_name_that_a_pair_cannot_carry_is_an_error(name: str) -> None:
     )
 
 
+def test_a_name_that_runs_into_the_separator_is_an_error() -> None:
+    table = {"kind": "key-value", "separator": ", ", "assign": " = "}
+    assert "it has the separator ', ' in it" in refused(table, {"a,": "text"}, [])
+
+
 @pytest.mark.parametrize("value", ["a b", "a=b", "a\nb"])
 def test_without_quoting_a_pair_that_would_be_misread_is_an_error(value: str) -> None:
     message = refused({"kind": "key-value", "quote": "none"}, {"c": "text"}, [["x"], [value]])
@@ -765,6 +770,58 @@ A_COLUMN = [{"name": "a", "width": 1}]
             {"kind": "delimited", "quote": "none", "decimal_point": ","},
             "decimal_point: decimal_point ',' is the delimiter, and nothing is quoted",
         ),
+        (
+            {"kind": "delimited", "null": "|", "delimiter": "||"},
+            "null: null '|' runs into the delimiter '||': its end '|' reads as a part of it",
+        ),
+        (
+            {"kind": "delimited", "null": "\\", "quote": "none", "escape": "\\"},
+            "null: null '\\\\' ends with the escape '\\\\', and what stands behind it would be a part of it",
+        ),
+        (
+            {"kind": "delimited", "null": "\\N", "quote": "none", "escape": "N"},
+            "null: null '\\\\N' ends with the escape 'N', and what stands behind it would be a part of it",
+        ),
+        (
+            {"kind": "delimited", "null": "^^", "quote": "none", "escape": "^"},
+            "null: null '^^' is how the text '^' is written",
+        ),
+        (
+            {"kind": "delimited", "null": "^|", "quote": "none", "escape": "^", "delimiter": "||"},
+            "null: null '^|' runs into the delimiter '||': its end '|' reads as a part of it",
+        ),
+        (
+            {"kind": "delimited", "quote": "none", "false": "no, never"},
+            "false: false 'no, never' cannot be written: it has the delimiter in it, and nothing is quoted",
+        ),
+        (
+            {"kind": "delimited", "quote": "none", "null": "-", "true": "-"},
+            "true: true '-' cannot be written: it reads as NULL, and nothing is quoted",
+        ),
+        (
+            {"kind": "delimited", "quote": "none", "columns": [{"name": "a"}, {"name": "b", "as": "x,y"}]},
+            "columns[1]: the name 'x,y' cannot be written: it has the delimiter in it, and nothing is quoted",
+        ),
+        (
+            {"kind": "delimited", "quote": "none", "delimiter": "||", "columns": [{"name": "a|"}]},
+            "columns[0]: the name 'a|' cannot be written: its end '|' runs into the delimiter '||', and nothing is quoted",
+        ),
+        (
+            {"kind": "delimited", "encoding": "ascii", "columns": [{"name": "é"}]},
+            "columns[0]: the encoding ascii has no 'é'",
+        ),
+        (
+            {"kind": "json-lines", "encoding": "ascii", "columns": [{"name": "a", "as": "é"}]},
+            "columns[0]: the encoding ascii has no 'é'",
+        ),
+        (
+            {"kind": "key-value", "columns": [{"name": "a=b"}]},
+            "columns[0]: the name 'a=b' cannot be written: it has '=' in it",
+        ),
+        (
+            {"kind": "key-value", "separator": ", ", "assign": " = ", "columns": [{"name": "a,"}]},
+            "columns[0]: the name 'a,' cannot be written: with ' = ' behind it, it has the separator ', ' in it",
+        ),
         ({"kind": "delimited", "decimal_point": "5"}, "decimal_point: '5' cannot stand in a number"),
         ({"kind": "delimited", "line_ending": "none"}, NOT_SEPARABLE),
         ({"kind": "key-value", "line_ending": "none"}, NOT_SEPARABLE),
@@ -791,6 +848,14 @@ A_COLUMN = [{"name": "a", "width": 1}]
             "width_unit: widths in bytes have no meaning in iso2022_kr, whose characters have no fixed size",
         ),
         (
+            {"kind": "fixed-width", "columns": [{"name": "a", "width": 9, "pad": "0", "type": "integer"}]},
+            "columns[0].pad: a number would be read as another one with '0' behind it",
+        ),
+        (
+            {"kind": "fixed-width", "width_unit": "bytes", "encoding": "utf-16", "columns": A_COLUMN},
+            "columns[0].width: 1 bytes cannot be filled: a character takes 2 or more in this encoding",
+        ),
+        (
             {"kind": "lines", "columns": [{"name": "a"}, {"name": "b"}]},
             "columns: a format of lines has one column, not 2",
         ),
@@ -804,6 +869,47 @@ A_COLUMN = [{"name": "a", "width": 1}]
 )
 def test_options_that_do_not_go_together_are_told_at_check(table: dict[str, Any], problem: str) -> None:
     assert problems(table)[0] == problem
+
+
+NAMED = [{"name": "a", "as": "é b"}]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {
+            "kind": "delimited",
+            "quote": "none",
+            "escape": "^",
+            "null": "^N",
+            "columns": [{"name": "a,b"}],
+            "true": "a,b",
+        },
+        {"kind": "delimited", "quote": "none", "header": False, "columns": [{"name": "a,b"}]},
+        {"kind": "delimited", "encoding": "ascii", "header": False, "columns": NAMED},
+        {"kind": "delimited", "encoding": "ascii", "unencodable": "replace", "columns": NAMED},
+        {"kind": "json-lines", "encoding": "ascii", "ascii": True, "columns": NAMED},
+        {"kind": "key-value", "separator": "; ", "columns": [{"name": 'others write "it"'}]},
+        {"kind": "fixed-width", "date_format": "%Y%m%d", "columns": [{"name": "a", "width": 8, "type": "date"}]},
+        {"kind": "fixed-width", "columns": [{"name": "a", "width": 7, "type": "timestamp", "overflow": "cut"}]},
+        {"kind": "fixed-width", "columns": [{"name": "a", "width": 8, "type": "decimal(7,2)", "pad": "0"}]},
+        {"kind": "fixed-width", "columns": [{"name": "a", "width": 8, "type": "text", "pad": "0"}]},
+        {
+            "kind": "fixed-width",
+            "columns": [{"name": "a", "width": 8, "type": "integer", "pad": "0", "align": "right"}],
+        },
+    ],
+)
+def test_options_that_do_go_together_are_left_alone(table: dict[str, Any]) -> None:
+    assert problems(table) == []
+
+
+@pytest.mark.parametrize("layout", [{"pad": "0"}, {"pad": "7"}, {"pad": "-", "align": "right"}])
+def test_a_number_is_not_padded_into_another_one(layout: dict[str, Any]) -> None:
+    message = refused(
+        {"kind": "fixed-width", "columns": [{"name": "c", "width": 5, **layout}]}, {"c": "integer"}, [[7]]
+    )
+    assert message.startswith("column 'c': a number would be read as another one with ")
 
 
 @pytest.mark.parametrize("kind", ["delimited", "key-value", "json-lines", "lines", "fixed-width"])

@@ -9,6 +9,7 @@ import importlib
 import io
 import zlib
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -110,6 +111,11 @@ def there_and_back(table: dict[str, Any], file: Any, **more: Any) -> None:
     assert again(table, columns, data, **more) == data
 
 
+def assume_told_apart(table: dict[str, Any]) -> None:
+    """Without line endings nothing tells control records from the others, and such files are refused."""
+    assume(table.get("line_ending") != "none" or table.keys().isdisjoint({"header_record", "trailer_record"}))
+
+
 @CASES
 @given(DELIMITED, files())
 def test_delimited_files_are_read_back_equal(table: dict[str, Any], file: Any) -> None:
@@ -133,7 +139,7 @@ def test_an_empty_text_without_quotes_is_one_where_nulls_are_left_out() -> None:
 @CASES
 @given(JSON_LINES, files())
 def test_json_lines_are_read_back_equal(table: dict[str, Any], file: Any) -> None:
-    assume(table.get("line_ending") != "none")
+    assume_told_apart(table)
     # A document's escapes are read, and need not be written again.
     assume("\\u" not in str(file[1]))
     there_and_back(table, file)
@@ -149,7 +155,7 @@ def test_fixed_width_files_are_read_back_equal(made: Any) -> None:
     kinds = [kind.partition("(")[0] for kind in file[0].values()]
     layouts = zip(table["columns"], kinds, strict=True)
     assume(all(layout.get("pad") != "0" or kind in ("integer", "text") for layout, kind in layouts))
-    assume(not ("trailer_record" in table and table.get("line_ending") == "none"))
+    assume_told_apart(table)
     there_and_back(table, file)
 
 
@@ -604,6 +610,40 @@ def test_bad_json_is_a_bad_record(text: str, why: str) -> None:
     assert why in str(rows({"kind": "json-lines"}, {"a": "text"}, text)[0])
 
 
+SIDE_BY_SIDE = {
+    '{"a":"1"}{"a":"}{"}{"a":"\\"}"}': [("1",), ("}{",), ('"}',)],
+    ' {"a":1} \n\r\n{"a":{"k":[{}]}}\t{}\n': [("1",), ('{"k":[{}]}',), (None,)],
+    '{"a":"x\\\\"}{"a":"y"}': [("x\\",), ("y",)],
+    "": [],
+    "\n": [],
+}
+
+
+@pytest.mark.parametrize("piece", [1, 1000])
+@pytest.mark.parametrize("text", SIDE_BY_SIDE)
+def test_objects_that_no_line_ending_parts_are_told_apart(text: str, piece: int) -> None:
+    table = {"kind": "json-lines", "line_ending": "none"}
+    assert rows(table, {"a": "text"}, text, piece=piece) == SIDE_BY_SIDE[text]
+
+
+@pytest.mark.parametrize(
+    ("text", "bad", "good"),
+    [
+        ('{"a":1}x{"a":2}', (2, None, "it is not JSON: no value at character 1"), [("1",), ("2",)]),
+        ('{"a":}{"a":2}', (1, None, "it is not JSON: no value at character 6"), [("2",)]),
+        ('{"a":1}{"a":"2', (2, None, "it is not JSON: unterminated string starting at character 6"), [("1",)]),
+        ('{"a":1}{"a":{', (2, None, ""), [("1",)]),
+        ('{"a":1}}', (2, None, "it is not JSON: no value at character 1"), [("1",)]),
+    ],
+)
+def test_a_bad_object_among_those_side_by_side_keeps_no_other_out(text: str, bad: Any, good: list[Any]) -> None:
+    found = rows({"kind": "json-lines", "line_ending": "none"}, {"a": "text"}, text)
+    assert [row for row in found if len(row) == 1] == good
+    (wrong,) = [row for row in found if len(row) == 3]
+    assert wrong[:2] == bad[:2]
+    assert bad[2] in wrong[2]
+
+
 @pytest.mark.parametrize("document", ['{"\\ud83d":1}', '{"a":{"\\udc00":"b"}}', '["\\ud83d"]'])
 def test_half_a_surrogate_pair_anywhere_in_a_document_is_a_bad_record(document: str) -> None:
     found = rows({"kind": "json-lines"}, {"a": "json", "n": "integer"}, f'{{"a":{document},"n":1}}\n{{"n":2}}\n')
@@ -646,6 +686,37 @@ def test_fixed_fields_come_out_of_their_padding() -> None:
         ("ab", -12, "x"),
         (None, 0, None),
     ]
+
+
+def test_fields_that_no_line_ending_parts_may_have_one() -> None:
+    table = {"kind": "fixed-width", "line_ending": "none", "columns": [{"name": "a", "width": 2}]}
+    for text in ("x y z ", "x y z \n", "x \ny \nz \n", "x \r\ny \r\nz \r\n\r\n"):
+        for piece in (1, 1000):
+            assert rows(table, {"a": "text"}, text, piece=piece) == [("x",), ("y",), ("z",)]
+
+
+@pytest.mark.parametrize("key", ["header_record", "trailer_record"])
+@pytest.mark.parametrize("kind", ["fixed-width", "json-lines"])
+def test_a_control_record_that_nothing_parts_from_the_others_is_refused(kind: str, key: str) -> None:
+    """A header that ends with a name would take the whole file for itself, and nothing would be loaded."""
+    table = {"kind": kind, key: "H{job}", "line_ending": "none", "columns": [{"name": "a", "width": 2}]}
+    with pytest.raises(UnreadableFile, match='cannot be told from the records: line_ending is "none"'):
+        rows(table, {"a": "text"}, "Hjx y ", facts={"job": "j"})
+
+
+@pytest.mark.parametrize("align", ["left", "right"])
+def test_a_date_whose_padding_is_a_digit_keeps_its_digits(align: str) -> None:
+    columns = [{"name": "a", "width": 8, "pad": "0", "align": align}, {"name": "b", "width": 12, "pad": "1"}]
+    table = {"kind": "fixed-width", "date_format": "%Y%m%d", "columns": columns}
+    given_rows = [[date(2026, 11, 20), date(2026, 1, 11)], [date(200, 1, 1), None], [None, date(1111, 11, 11)]]
+    data = encode(table, {"a": "date", "b": "date"}, given_rows)
+    assert data == b"20261120202601111111\n02000101111111111111\n00000000111111111111\n"
+    assert rows(table, {"a": "date", "b": "date"}, data) == [
+        (date(2026, 11, 20), date(2026, 1, 11)),
+        (date(200, 1, 1), None),
+        (None, None),
+    ]
+    assert "'2026112X'" in rows(table, {"a": "text", "b": "date"} | {"a": "date"}, "2026112X" + "1" * 12)[0][2]
 
 
 # --- hostile files -------------------------------------------------------------------------------

@@ -588,6 +588,26 @@ def test_a_jobs_format_is_a_name_or_a_table(desk: Desk, inline: str, problem: st
     assert desk.job('"csv"', inline)[0].startswith(f"jobs/orders.toml: {problem}")
 
 
+@pytest.mark.parametrize(
+    ("inline", "problem"),
+    [
+        (
+            '{ kind = "key-value", separator = "; ", columns = [{ name = "a b" }] }',
+            "columns[0]: the name 'a b' cannot be written: it has ' ' in it",
+        ),
+        (
+            '{ kind = "fixed-width", columns = [{ name = "a", width = 8, type = "date" }] }',
+            "columns[0].width: a value takes 10 characters or more, and the column has 8",
+        ),
+    ],
+)
+def test_what_no_row_could_be_written_with_is_told_where_it_is_written(desk: Desk, inline: str, problem: str) -> None:
+    assert desk.job('"csv"', inline)[0].startswith(f"jobs/orders.toml: file.format.{problem}")
+    pull = f'direction = "pull"\n[file]\nendpoint = "bank"\npath = "in/*"\nformat = {inline}\n'
+    load = '[load]\ndatabase = "shop"\ntable = "t"\n'
+    assert desk.load({"jobs/reads.toml": pull + load}).jobs["reads"].name == "reads"
+
+
 # --- jobs ----------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,30 @@ def test_a_pull_is_read_with_its_defaults(desk: Desk) -> None:
     assert project.catch_up_of(job) == "all"
 
 
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ('line_ending = "none", trailer_record = "T{rows}"', "trailer_record: a file with it cannot be loaded: "),
+        ('date_format = "%d.%m."', "date_format: '%d.%m.' does not say which day it is: it cannot be loaded"),
+        ('time_format = "%I:%M"', "time_format: '%I:%M' does not say which hour it is"),
+        ('timestamp_format = "%d.%m. %H:%M"', "timestamp_format: '%d.%m. %H:%M' does not say which day it is"),
+        ('timestamp_format = "%Y%m%d%I%M"', "timestamp_format: '%Y%m%d%I%M' does not say which hour it is"),
+        ('timestamp_format = "%a %I %p"', "timestamp_format: "),
+    ],
+)
+def test_a_format_that_cannot_be_read_is_told_where_it_is_loaded(desk: Desk, keys: str, problem: str) -> None:
+    file = FILE.replace('"csv"', '{ kind = "json-lines", ' + keys + " }")
+    assert desk.problems(pull(DAILY + file + LOAD))[0].startswith(f"jobs/rates.toml: file.format.{problem}")
+    assert desk.load(pull(DAILY + file)).jobs["rates"].name == "rates"
+
+
+@pytest.mark.parametrize("key", ["date_format", "timestamp_format"])
+@pytest.mark.parametrize("pattern", ["%G-W%V-%u", "%y%j", "%a %d %b %Y", "%%z%Y%m%d"])
+def test_a_date_may_be_said_in_many_ways(desk: Desk, key: str, pattern: str) -> None:
+    file = FILE.replace('"csv"', f'{{ kind = "json-lines", {key} = "{pattern}" }}')
+    assert desk.load(pull(DAILY + file + LOAD)).jobs["rates"].name == "rates"
+
+
 def test_without_a_date_in_the_glob_only_the_latest_slot_looks(desk: Desk) -> None:
     text = DAILY + FILE.replace("{business_date:%Y%m%d}", "*")
     project = desk.load(pull(text))
