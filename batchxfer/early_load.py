@@ -19,6 +19,7 @@ from batchxfer.incoming import GivenUp, Incoming
 from batchxfer.load import Loaded
 from batchxfer.model import FetchedFile, FetchStatus, Run
 from batchxfer.ports import EarlyLoading, EarlyTarget, Target
+from batchxfer.shortages import shortages
 
 log = logging.getLogger("batchxfer")
 
@@ -28,6 +29,9 @@ SOON_SECONDS = 10.0
 """The rest of a file must be expected within that time: no transaction is kept open for a slow line."""
 TRIAL_BYTES = 4 << 20
 """How much must have come before anything is expected."""
+AGAIN_SECONDS = 30.0
+"""A load that failed within that time of its file's being here is made again at once. What comes later is told: nobody waits
+twice for a server that does not answer."""
 _GOODBYE_SECONDS = 1.0
 _LAST_SECONDS = 5.0
 
@@ -46,6 +50,7 @@ class EarlyLoad:
         self._thread: threading.Thread | None = None
         self._loading: EarlyLoading | None = None
         self._loaded: list[Loaded] | None = None
+        self._error: BatchxferError | None = None
         self._first: tuple[float, int] | None = None
         self.target: Target | None = None
         """What `abandonable` was given: it may have read a secret that can be read once."""
@@ -101,6 +106,11 @@ class EarlyLoad:
     def is_taken(self) -> bool:
         return self._incoming.is_taken
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its pieces came to their end."""
+        return self._incoming.is_whole
+
     def abandonable(self, target: Target) -> Target:
         """`target`, so that this thread need not be waited for. Raises GivenUp where it does not load early."""
         self.target = target
@@ -110,14 +120,20 @@ class EarlyLoad:
 
     def _watch(self, loading: EarlyLoading) -> None:
         self._loading = loading
+        if self._load is None:
+            # Nobody may have seen what there is to be abandoned.
+            raise GivenUp
 
     def _run_load(self) -> None:
         try:
-            if self._load is not None and self._run is not None and self._file is not None:
-                self._loaded = self._load(self, self._run, self._file)
+            # What this machine is short of now it may have when the file is here.
+            with shortages("it cannot be loaded"):
+                if self._load is not None and self._run is not None and self._file is not None:
+                    self._loaded = self._load(self, self._run, self._file)
         except GivenUp:
             pass
         except BatchxferError as error:
+            self._error = error
             log.debug("it is loaded once it is here: %s", error.message)
         except Exception:
             log.warning("it is loaded once it is here, for an error that nobody foresaw", exc_info=True)
@@ -127,13 +143,17 @@ class EarlyLoad:
     # afterwards
 
     def finish(self, files: Sequence[FetchedFile]) -> list[Loaded] | None:
-        """Load the rest of `files`, which were taken, and commit; None where they are still to be loaded."""
+        """Load the rest of `files`, which were taken, and commit; None where they are still to be loaded. Raises what loading
+        raises."""
         if self._thread is None or self._file is None or [file.id for file in files] != [self._file.id]:
             return None
         if files[0].sha256 is None:
             return None
         self._incoming.taken(files[0].sha256)
+        since = time.monotonic()
         self._thread.join()
+        if self._error is not None and time.monotonic() - since > AGAIN_SECONDS:
+            raise self._error
         return self._loaded
 
     def _give_up(self) -> None:

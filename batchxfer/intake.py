@@ -108,7 +108,8 @@ class Intake:
 
         target = early.abandonable(self._adapters.target(options.database))
         piece = self._piece(this, run, file, Path(BAD_RECORDS), early.pieces)
-        return self._load(this, run, target, [replace(piece, open=partial(_only_good, piece.open))], progress)
+        sound = replace(piece, open=partial(_sound, piece.open, early, options.on_bad_record == "quarantine"))
+        return self._load(this, run, target, [sound], progress)
 
     def load_all(self, this: Pull, run: Run, attempt: Attempt, early: EarlyLoad) -> tuple[Run, AttemptError | None]:
         """Load what was fetched, in its order; the first that fails stops those after it. `early` may have begun."""
@@ -256,12 +257,14 @@ class _Anew:
         return self._read()
 
 
-class _OnlyGood:
-    """Records of which none is bad: where one is, somebody must be told, or it is put aside beside the file, which has no name
-    yet. Raises GivenUp."""
+class _Sound:
+    """The records of a file that is loaded `early`: whole, and where it `puts_aside` bad ones without any, for that is done
+    beside the file, which has no name yet. Else raises GivenUp."""
 
-    def __init__(self, records: load.Records) -> None:
+    def __init__(self, records: load.Records, early: EarlyLoad, puts_aside: bool) -> None:
         self._records = records
+        self._early = early
+        self._puts_aside = puts_aside
 
     @property
     def columns(self) -> tuple[TargetColumn, ...]:
@@ -270,15 +273,24 @@ class _OnlyGood:
     def line_of(self, index: int) -> int | None:
         return self._records.line_of(index)
 
-    def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim]:
+    def __iter__(self) -> Iterator[pa.RecordBatch | Verbatim | BadRecord]:
         for item in self._records:
-            if isinstance(item, BadRecord):
+            if self._puts_aside and isinstance(item, BadRecord):
                 raise GivenUp
             yield item
+        if not self._early.is_whole:
+            raise GivenUp
 
 
-def _only_good(opened: load.Open, table: Sequence[TargetColumn], patient: bool, takes: Takes | None) -> load.Records:
-    return _OnlyGood(opened(table, patient, takes))
+def _sound(
+    opened: load.Open,
+    early: EarlyLoad,
+    puts_aside: bool,
+    table: Sequence[TargetColumn],
+    patient: bool,
+    takes: Takes | None,
+) -> load.Records:
+    return _Sound(opened(table, patient, takes), early, puts_aside)
 
 
 def is_one_load(this: Pull) -> bool:

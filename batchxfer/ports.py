@@ -349,7 +349,7 @@ class EarlyTarget(Target, Protocol):
     """A Target whose transaction, while it only appends, keeps nobody waiting: it may be open for some seconds."""
 
     def begin_early(self) -> AbstractContextManager[EarlyLoading]:
-        """As `begin`."""
+        """As `begin`. Where a row that goes into a table may do more than that (a trigger), `columns` raises LoadError."""
 
 
 # --- endpoints -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from batchxfer.databases._postgresql_copy import reads_verbatim, texts
 from batchxfer.databases._postgresql_errors import not_loaded, refused
 from batchxfer.databases._postgresql_link import Link, of
 from batchxfer.databases._postgresql_session import address, settings
-from batchxfer.databases._postgresql_tables import columns, named
+from batchxfer.databases._postgresql_tables import columns, named, only_takes_rows
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, ReadPatiently
 from batchxfer.model import TargetColumn
 from batchxfer.ports import LoadCounts, LoadKey, Verbatim
@@ -48,20 +48,23 @@ class Target:
         self._url = url
         self._password = password
 
+    def begin(self) -> AbstractContextManager[Loading]:
+        return self._begin(Loading)
+
+    def begin_early(self) -> AbstractContextManager[Loading]:
+        return self._begin(EarlyLoading)
+
     @contextmanager
-    def begin(self) -> Iterator[Loading]:
+    def _begin(self, kind: type[Loading]) -> Iterator[Loading]:
         connection, link = self._connect()
         with closing(link), closing(connection):
-            loading = Loading(self.name, connection, link)
+            loading = kind(self.name, connection, link)
             loading.make_table()
             try:
                 yield loading
             finally:
                 with suppress(psycopg.Error):
                     connection.rollback()
-
-    def begin_early(self) -> AbstractContextManager[Loading]:
-        return self.begin()
 
     def _connect(self) -> tuple[psycopg.Connection[Any], Link]:
         where = address(self.name, self.options, url=self._url, password=self._password)
@@ -89,7 +92,7 @@ class Target:
 
 
 class Loading:
-    """One transaction, as ports.VerbatimLoading and ports.EarlyLoading say."""
+    """One transaction, as ports.VerbatimLoading says."""
 
     def __init__(self, name: str, connection: psycopg.Connection[Any], link: Link) -> None:
         self._name = name
@@ -164,7 +167,11 @@ class Loading:
         return rows
 
     def record(self, key: LoadKey, counts: LoadCounts) -> None:
-        statement = f"insert into {TABLE} (project, file, revision, good_rows, bad_rows) values (%s, %s, %s, %s, %s)"  # noqa: S608
+        # Its default is when the transaction began: the file need not have been here then.
+        statement = f"""
+            insert into {TABLE} (project, file, revision, good_rows, bad_rows, loaded_at)
+            values (%s, %s, %s, %s, %s, clock_timestamp())
+        """  # noqa: S608
         values = (key.project, key.file, key.revision, counts.rows, counts.bad_rows)
         self._link.begin_anew()
         try:
@@ -181,11 +188,17 @@ class Loading:
             self._connection.commit()
 
     def abandon(self) -> None:
-        with self._link.ending(self._connection.cancel):
+        """As ports.EarlyLoading says."""
+        with self._link.ending(self._cancel):
             pass
         self._link.end()
 
     # inside
+
+    def _cancel(self) -> None:
+        # A server that cannot be asked to stop is left all the same.
+        with suppress(psycopg.Error):
+            self._connection.cancel()
 
     def _copy(
         self, into: Composable, columns: Sequence[TargetColumn], batches: Iterable[pa.RecordBatch | Verbatim]
@@ -263,6 +276,16 @@ class Loading:
             yield
         except psycopg.Error as exc:
             raise self._failed(exc) from exc
+
+
+class EarlyLoading(Loading):
+    """As ports.EarlyLoading says: into a table only that takes rows and does nothing else."""
+
+    def columns(self, table: str) -> tuple[TargetColumn, ...]:
+        with self._told():
+            if not only_takes_rows(self._connection, self._name, table):
+                raise LoadError(f"database {self._name!r}: table {table!r} may do more than take rows")
+        return super().columns(table)
 
 
 def _names(columns: Sequence[TargetColumn]) -> Composable:

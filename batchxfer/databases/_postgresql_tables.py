@@ -59,6 +59,12 @@ select relname, case when not pg_table_is_visible(c.oid) then nspname end
 from pg_class c join pg_namespace n on n.oid = relnamespace
 where relkind in ('r', 'p', 'v', 'f') and nspname not in ('pg_catalog', 'information_schema')
 """
+# A trigger may write, and lock, anything; so may whoever is behind a view or a foreign table. Those of constraints come at
+# the end of a statement.
+_ONLY_TAKES_ROWS = """
+select count(*) = 0 from pg_class c where oid = %s and (relkind not in ('r', 'p')
+  or exists (select from pg_trigger t where tgrelid = c.oid and not tgisinternal and tgenabled <> 'D'))
+"""
 
 
 def columns(connection: Connection, database: str, table: str) -> tuple[TargetColumn, ...]:
@@ -69,6 +75,12 @@ def named(connection: Connection, database: str, table: str) -> Composable:
     """The table's whole name, as a statement has it."""
     ((schema, name),) = _rows(connection, _NAME, (_oid(connection, database, table),))
     return Identifier(schema, name)
+
+
+def only_takes_rows(connection: Connection, database: str, table: str) -> bool:
+    """Whether a row that is put into the table touches nothing else before the statement ends."""
+    ((only,),) = _rows(connection, _ONLY_TAKES_ROWS, (_oid(connection, database, table),))
+    return bool(only)
 
 
 def _oid(connection: Connection, database: str, table: str) -> int:

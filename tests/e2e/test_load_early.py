@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from batchxfer import early_load, inbox, incoming, wiring
-from batchxfer.codec import _records
+from batchxfer.codec import _records, delimited
 from batchxfer.databases import _postgresql_load
 from batchxfer.endpoints import local
 from batchxfer.errors import DatabaseUnavailable, NetworkError
@@ -131,9 +131,15 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[str
 def test_its_rows_are_on_their_way_before_it_is_here_and_nobody_sees_them(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = counted(monkeypatch, _postgresql_load.Target, "begin")
+    begun = counted(monkeypatch, _postgresql_load.Target, "_begin")
     seen: list[Any] = []
-    place.fetching.then = lambda: seen.append(place.rows())
+    clock: list[Any] = []
+
+    def look() -> None:
+        seen.append(place.rows())
+        clock.extend(place.shop.execute("select clock_timestamp() at time zone 'UTC'"))
+
+    place.fetching.then = look
     place.put()
     run = place.desk.pull()
     assert place.was_early
@@ -141,6 +147,7 @@ def test_its_rows_are_on_their_way_before_it_is_here_and_nobody_sees_them(
     assert place.rows() == ROWS
     assert (run["files"][0]["status"], run["files"][0]["rows"]) == ("done", len(ROWS))
     assert place.loads_recorded() == 1
+    assert place.shop.execute("select loaded_at from batchxfer_loads") > clock
     assert begun == ["load-early"]
 
 
@@ -228,6 +235,40 @@ def test_a_bad_record_is_put_aside_as_ever(place: Place) -> None:
     assert place.rows() == [row for row in ROWS if row[0] != 1990]
 
 
+def test_a_row_that_is_refused_late_is_told_as_ever_without_another_load(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_load, "AGAIN_SECONDS", -1.0)
+    copies = counted(monkeypatch, _postgresql_load.Loading, "_copy")
+    place.shop.execute("create unique index on parts (id)", "insert into parts values (1990, 'old')")
+    place.put()
+    run = place.desk.pull(code=1)
+    assert place.was_early
+    assert "box/a.psv: line 1992: database 'stock': duplicate key" in run["reason"]
+    assert place.rows() == [(1990, "old")]
+    assert copies == ["load-early"]
+
+
+def test_what_ends_before_its_file_does_is_not_committed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = delimited.Decoder.decode
+    cut: list[bool] = []
+
+    def decode_one(decoder: delimited.Decoder, text: Any) -> Iterator[Any]:
+        for item in decode(decoder, text):
+            yield item
+            if not cut:
+                cut.append(True)
+                return
+
+    monkeypatch.setattr(delimited.Decoder, "decode", decode_one)
+    place.fetching.at = len(CONTENT)
+    place.put()
+    assert place.desk.pull()["status"] == "delivered"
+    assert cut
+    assert place.rows() == ROWS
+    assert place.loads_recorded() == 1
+
+
 def test_the_guard_stands_before_the_commit(place: Place) -> None:
     place.loads(load=f"[guard]\nmax_rows = {len(ROWS) - 1}\n")
     place.put()
@@ -294,6 +335,26 @@ def test_what_the_disk_gives_back_wrong_is_not_loaded(place: Place, monkeypatch:
     assert made == ["load-early"]
 
 
+def test_a_server_that_cannot_be_asked_to_stop_is_left_without_a_word(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(connection: object) -> None:
+        raise psycopg.OperationalError("cancellation failed: connection refused")
+
+    def breaks() -> None:
+        raise NetworkError("the line broke", hint="it is tried again")
+
+    monkeypatch.setattr(psycopg.Connection, "cancel", refuse)
+    place.fetching.then = breaks
+    place.put()
+    with psycopg.connect(place.shop.url) as other:
+        other.execute("lock table parts in access exclusive mode")
+        place.desk.pull(code=3)
+    assert place.was_early
+    assert "cancellation" not in capfd.readouterr().err
+    assert place.rows() == []
+
+
 def test_a_table_that_another_one_locks_keeps_no_attempt_from_its_end(place: Place) -> None:
     def breaks() -> None:
         raise NetworkError("the line broke", hint="it is tried again")
@@ -339,6 +400,13 @@ def is_one_of_two(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
         place.desk.put(f"{name}.done", "")
 
 
+def writes_elsewhere(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+    place.shop.execute(
+        "create function nothing() returns trigger language plpgsql as 'begin return new; end'",
+        "create trigger elsewhere before insert on parts for each row execute function nothing()",
+    )
+
+
 def has_no_thread(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
     start = threading.Thread.start
 
@@ -350,7 +418,7 @@ def has_no_thread(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
     monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
-@pytest.mark.parametrize("why_not", [never_soon, is_small, replaces, is_one_of_two, has_no_thread])
+@pytest.mark.parametrize("why_not", [never_soon, is_small, replaces, is_one_of_two, has_no_thread, writes_elsewhere])
 def test_a_file_is_loaded_once_it_is_here_where_that_is_better(
     place: Place, monkeypatch: pytest.MonkeyPatch, why_not: Callable[[pytest.MonkeyPatch, Place], None]
 ) -> None:

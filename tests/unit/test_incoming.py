@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -74,10 +79,9 @@ def is_shorter_than_was_said(content: Incoming, file: int) -> None:
     content.taken(DIGEST)
 
 
-def was_read_before(content: Incoming, file: int) -> None:
+def is_read_before_it_is_here(content: Incoming, file: int) -> None:
     content.came(file, len(CONTENT))
-    content.taken(DIGEST)
-    list(content.pieces())
+    next(content.pieces())
 
 
 def nothing_comes(content: Incoming, file: int) -> None:
@@ -89,7 +93,9 @@ def was_closed(content: Incoming, file: int) -> None:
     content.close()
 
 
-@pytest.mark.parametrize("how", [is_another, is_shorter_than_was_said, was_read_before, nothing_comes, was_closed])
+@pytest.mark.parametrize(
+    "how", [is_another, is_shorter_than_was_said, is_read_before_it_is_here, nothing_comes, was_closed]
+)
 def test_what_is_not_the_file_that_was_taken_has_no_end(
     file: int, how: Callable[[Incoming, int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,3 +130,66 @@ def test_who_fetches_is_not_disturbed_where_no_more_files_can_be_opened(
     content.came(file, 10)
     with pytest.raises(GivenUp):
         list(content.pieces())
+
+
+def test_what_was_taken_can_be_read_again(file: int) -> None:
+    content = Incoming()
+    content.came(file, len(CONTENT))
+    content.taken(DIGEST)
+    first = content.pieces()
+    next(first)
+    assert not content.is_whole
+    assert b"".join(content.pieces()) == CONTENT
+    assert content.is_whole
+    content.close()
+
+
+class Signal(BaseException):
+    """What a signal's handler raises, between two steps of whatever the main thread does."""
+
+
+def interrupted(call: Callable[[], object], step: int) -> bool:
+    """Call it, and raise Signal at that step of it, or of what it calls; whether it came so far."""
+    left = step
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                raise Signal
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except Signal:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_a_signal_at_any_step_of_the_fetch_keeps_no_reader_waiting(file: int) -> None:
+    step, more = 0, True
+    while more:
+        step += 1
+        content, ended = Incoming(), threading.Event()
+
+        def read(content: Incoming = content, ended: threading.Event = ended) -> None:
+            with contextlib.suppress(GivenUp):
+                list(content.pieces())
+            ended.set()
+
+        content.came(file, 1000)
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        more = interrupted(partial(content.came, file, 2000), step)
+        content.give_up()
+        assert ended.wait(20), f"step {step}"
+        reader.join(20)
+        content.close()
+    assert step > 5
