@@ -27,7 +27,7 @@ WORTH_BYTES = 16 << 20
 """A smaller file is fetched in no time."""
 SOON_SECONDS = 10.0
 """The rest of a file must be expected within that time: no transaction is kept open for a slow line."""
-TRIAL_BYTES = 4 << 20
+TRIAL_BYTES = 1 << 20
 """How much must have come before anything is expected."""
 AGAIN_SECONDS = 30.0
 """A load that failed within that time of its file's being here is made again at once. What comes later is told: nobody waits

@@ -110,12 +110,13 @@ class Toolbox:
         return cast(Decoder, adapter("codec", options.kind).Decoder(options, columns))
 
     def import_load(self, database: str, options: FormatOptions) -> None:
-        from batchxfer import decoding  # noqa: F401
-
-        adapter("codec", options.kind).Decoder  # noqa: B018 - importing it is all that is wanted
+        # The database's first: an early load connects while the rest is imported.
         url = self.project.config.databases[database].url
         if isinstance(url, str):
             _database_adapter(url)
+        from batchxfer import decoding  # noqa: F401
+
+        adapter("codec", options.kind).Decoder  # noqa: B018 - importing it is all that is wanted
 
     def format(self, text: str) -> FormatOptions:
         import orjson
