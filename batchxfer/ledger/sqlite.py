@@ -325,4 +325,10 @@ def _engine(path: Path, *, for_reading: bool) -> Engine:
             driver.execute(f"PRAGMA synchronous = {'NORMAL' if options.get(_HASTY, False) else 'FULL'}")
             driver.execute("BEGIN IMMEDIATE")
 
+    @event.listens_for(engine, "checkin")
+    def checkin(connection: Any, record: Any) -> None:
+        # A signal came before SQLAlchemy knew of the transaction, or when it took it for ended.
+        if connection is not None and connection.in_transaction:
+            record.invalidate()
+
     return engine

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
 
 from batchxfer.errors import BusyError, LedgerError, OwnershipLost, UsageError
 from batchxfer.model import DeliveryStatus, Due, FileStatus, Outcome, RunStatus
@@ -300,3 +301,21 @@ class TestClaims:
             assert ledger.now() == NOW
         else:
             assert abs(ledger.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("moment", ["begin", "commit"])
+def test_a_signal_in_the_middle_of_a_transaction_leaves_none_open(ledger: Ledger, place: Place, moment: str) -> None:
+    engine = ledger._store.engine  # type: ignore[attr-defined]
+
+    def strike(connection: object) -> None:
+        event.remove(engine, moment, strike)
+        raise KeyboardInterrupt
+
+    event.listen(engine, moment, strike)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.ensure_run("orders", due(SLOT), {})
+    # Nobody waits for its lock, and what comes next is a transaction of its own.
+    place.open().ensure_run("stock", due(SLOT), {})
+    for _ in range(10):
+        assert [run.job for run in ledger.runs()] == ["stock"]
+    assert ledger.ensure_run("orders", due(SLOT), {}).job == "orders"
