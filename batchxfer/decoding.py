@@ -376,6 +376,8 @@ def _not_text(error: UnicodeError, encoding: str, size: int, line: int) -> Unrea
     """What is wrong with the last of `size` bytes, of which the text before them ended on `line`."""
     hint = "set the encoding that the partner uses in the format"
     if not isinstance(error, UnicodeDecodeError):
+        if "BOM" in str(error):
+            hint = f'without a mark nothing tells the order of its bytes: write encoding = "{encoding}-le" or "{encoding}-be"'
         return UnreadableFile(f"it is not {encoding} text: {error}", hint=hint)
     before, wrong = error.object[: error.start], error.object[error.start : error.end]
     if size == len(error.object):

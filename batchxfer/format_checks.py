@@ -38,6 +38,11 @@ def check_readable(options: FormatOptions, where: str, findings: Findings) -> No
         if getattr(options, key) is not None and options.line_ending == "none":
             hint = 'write line_ending = "lf" where each record of the file is a line'
             findings.add(join(where, key), f"a file with it cannot be loaded: {SIDE_BY_SIDE}", hint)
+        elif "\n" in (getattr(options, key) or ""):
+            findings.add(join(where, key), "it is more than one line, and a file with it cannot be loaded")
+    for name, count in Counter(column.name for column in options.columns or () if column.name).items():
+        if count > 1:
+            findings.add(join(where, "columns"), f"{name!r} is filled {count} times: a file with it cannot be loaded")
     for key in ("date_format", "time_format", "timestamp_format"):
         pattern = getattr(options, key)
         if pattern and pattern != "iso" and (what := _untold(pattern, key)):

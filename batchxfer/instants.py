@@ -39,10 +39,19 @@ class OutOfRange(Exception):
 
 def replace_byte(text: pa.Array, old: bytes, new: bytes) -> pa.Array:
     """`large_string` values with one ASCII character in place of another."""
+    return _translate(text, old, new)
+
+
+def swap_bytes(text: pa.Array, one: bytes, other: bytes) -> pa.Array:
+    """`large_string` values with two ASCII characters in each other's place."""
+    return _translate(text, one + other, other + one)
+
+
+def _translate(text: pa.Array, old: bytes, new: bytes) -> pa.Array:
     if len(text) == 0 or text.buffers()[2] is None:
         return text
     validity, offsets, data = text.buffers()
-    replaced = pa.py_buffer(data.to_pybytes().replace(old, new))
+    replaced = pa.py_buffer(data.to_pybytes().translate(bytes.maketrans(old, new)))
     return pa.Array.from_buffers(TEXT, len(text), [validity, offsets, replaced], offset=text.offset)
 
 

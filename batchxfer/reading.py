@@ -155,7 +155,8 @@ def _all_match(text: pa.Array, pattern: str) -> bool:
 
 
 def _with_dot(text: pa.Array, point: str) -> pa.Array:
-    return text if point == "." else instants.replace_byte(text.cast(TEXT), point.encode("ascii"), b".").cast(text.type)
+    """The numbers with a dot for the decimal point; a dot that stood there already is none, and no digit either."""
+    return text if point == "." else instants.swap_bytes(text.cast(TEXT), point.encode("ascii"), b".").cast(text.type)
 
 
 def _decimal_pattern(kind: ColumnType) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
@@ -12,13 +10,15 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from batchxfer.codec._delimited_pieces import Piece, Pieces, arrow_options
-from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, Text, too_long, unfinished
+from batchxfer.codec._delimited_records import Record, Records
+from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, too_long, unfinished
 from batchxfer.definitions import FormatOptions
 from batchxfer.errors import ReadPatiently, UnreadableFile
 from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields, Verbatim
 
 BLOCK_BYTES = 1 << 20
+MOST_SHOWN = 1000
 _EXTRA = "\0trailing"
 
 
@@ -37,7 +37,7 @@ class Decoder:
         return self._names
 
     def decode(self, chunks: Iterable[bytes]) -> Iterator[Fields | BadRecord]:
-        feed, records = Feed(chunks), _Records(self._options)
+        feed, records = Feed(chunks), Records(self._options)
         first_line = 1
         if self._options.header:
             header = records.read(feed, first_line)
@@ -46,6 +46,8 @@ class Decoder:
                     "the file is empty, and its first line should name the columns",
                     hint="where the partner's files have no header, set header = false",
                 )
+            if header.fault is not None:
+                raise UnreadableFile(f"its first line is {header.text[:80]!r}: {header.fault}")
             names = [field or "" for field in header.fields]
             if self._options.trailing_delimiter and not names[-1]:
                 del names[-1]
@@ -79,11 +81,13 @@ class Decoder:
 
     # --- record by record ------------------------------------------------------------------------
 
-    def _one_by_one(self, records: _Records, feed: Feed, line: int) -> Iterator[Fields | BadRecord]:
+    def _one_by_one(self, records: Records, feed: Feed, line: int) -> Iterator[Fields | BadRecord]:
         collector, wanted = Collector(self._names), len(self._names)
         while (record := records.read(feed, line)) is not None:
             fields, ended = self._without_last(record)
-            if len(fields) != wanted or not ended:
+            if record.fault is not None:
+                collector.bad(BadRecord(line=line, column=None, reason=record.fault, text=record.text[:MOST_SHOWN]))
+            elif len(fields) != wanted or not ended:
                 collector.bad(_unlike(line, wanted, len(fields), record.text, ended=ended), blank=not record.text)
             else:
                 collector.add(fields, line)
@@ -92,7 +96,7 @@ class Decoder:
                 yield from collector.take()
         yield from collector.take(last=True)
 
-    def _without_last(self, record: _Record) -> tuple[list[str | None], bool]:
+    def _without_last(self, record: Record) -> tuple[list[str | None], bool]:
         """The fields without what stands behind a trailing delimiter; and whether there is one, where it must be."""
         fields = record.fields
         if not self._options.trailing_delimiter:
@@ -298,7 +302,7 @@ def _unlike(line: int, wanted: int, found: int, text: str, *, ended: bool) -> Ba
     reason = f"it has {found} {what}, not {wanted}"
     if found == wanted and not ended:
         reason = "it does not end with the delimiter"
-    return BadRecord(line=line, column=None, reason=reason, text=text[:1000])
+    return BadRecord(line=line, column=None, reason=reason, text=text[:MOST_SHOWN])
 
 
 def _refuse_lone_returns(names: list[str]) -> None:
@@ -321,79 +325,3 @@ def _is_plain(options: Any) -> bool:
     """Whether Arrow's reader takes these records apart as they were put together."""
     single = all(len(text) == 1 and text.isascii() for text in (options.delimiter, options.quote_char))
     return single and options.escape is None and options.delimiter not in ("\r", "\n", options.quote_char)
-
-
-@dataclass
-class _Record:
-    fields: list[str | None]
-    lines: int
-    text: str
-
-
-class _Records:
-    """Takes one record after another off a feed."""
-
-    def __init__(self, options: Any) -> None:
-        self._options = options
-        delimiter, quote = re.escape(options.delimiter), re.escape(options.quote_char)
-        # A last CR is what is left of a CRLF.
-        stop = rf"{delimiter}|\r?\n|\r\Z"
-        escaped = rf"{re.escape(options.escape)}[\s\S]|" if options.escape is not None else ""
-        plain = rf"(?:{escaped}(?!{stop})[\s\S])*"
-        if not escaped and len(options.delimiter) == 1:
-            # The same, a hundred times as fast: records may be long.
-            other = rf"[^{delimiter}\r\n]*"
-            plain = rf"{other}(?:\r(?!\n|\Z){other})*"
-        # Nothing is given back: else a value whose end is not here yet would seem to end at the first of two quotes.
-        quoted = rf"{quote}(?P<quoted>(?:[^{quote}]++|{quote}{quote})*+){quote}(?P<rest>{plain})"
-        field = rf"(?:{quoted}|(?!{quote})(?P<plain>{plain}))" if options.quote != "none" else rf"(?P<plain>{plain})"
-        self._field = re.compile(rf"{field}(?P<end>{delimiter}|\r?\n|\r?\Z)")
-        self._unescape = re.compile(rf"{re.escape(options.escape)}([\s\S])") if options.escape is not None else None
-
-    def read(self, feed: Feed, line: int) -> _Record | None:
-        text = feed.text
-        while True:
-            found = self._try(text, line)
-            if found is not None:
-                return found
-            if text.ended:
-                return None
-            text.more()
-
-    def _try(self, text: Text, line: int) -> _Record | None:
-        """The next record; None where it is not whole yet, or there is none."""
-        if text.at == len(text.value):
-            return None
-        fields: list[str | None] = []
-        at = text.at
-        while True:
-            match = self._field.match(text.value, at)
-            if match is None or (match.end() == len(text.value) and not text.ended):
-                if text.ended:
-                    raise unfinished(self._options.quote_char)
-                return None
-            fields.append(self._value(match, text.ended and match["end"] in ("", "\r")))
-            at = match.end()
-            if match["end"] != self._options.delimiter:
-                break
-            if at == len(text.value) and text.ended:
-                fields.append(self._read_plain(""))
-                break
-        whole = text.value[text.at : at]
-        text.at = at
-        return _Record(fields=fields, lines=max(whole.count("\n"), 1), text=whole.rstrip("\r\n"))
-
-    def _value(self, match: re.Match[str], last: bool) -> str | None:
-        groups = match.groupdict()
-        if groups.get("quoted") is not None:
-            quote = self._options.quote_char
-            return groups["quoted"].replace(quote * 2, quote) + groups["rest"]
-        plain = groups["plain"]
-        if last and self._options.quote != "none" and plain.startswith(self._options.quote_char):
-            raise unfinished(self._options.quote_char)
-        return self._read_plain(plain)
-
-    def _read_plain(self, plain: str) -> str | None:
-        if plain == self._options.null:
-            return None
-        return self._unescape.sub(r"\1", plain) if self._unescape is not None else plain

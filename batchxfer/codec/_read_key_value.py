@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -14,6 +15,10 @@ from batchxfer.ports import BadRecord, Fields
 
 MOST_SHOWN = 1000
 _QUOTED = r'"(?P<quoted>(?:[^"\\]|\\.)*)"'
+
+
+_ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-7][0-9A-Fa-f])|U(?P<point>[0-9A-Fa-f]{8})|(?P<other>.))", re.DOTALL)
+_OTHERS = {"a": "\\u0007", "v": "\\u000b", "'": "'"}
 
 
 class Decoder:
@@ -30,11 +35,14 @@ class Decoder:
         self._known = {name: index for index, name in enumerate(self._names)}
         self._ignores_others = bool(options.columns)
         separator, assign = re.escape(self._options.separator), re.escape(self._options.assign)
+        self._space = " " if self._options.separator == " " else ""
+        if self._space and self._options.quote != "none":
+            # logfmt's readers take every blank for one; a value that has one is quoted.
+            self._space, separator = " \t", "[ \t]"
         name = rf"(?P<name>(?:(?!{separator}|{assign}).)+)"
         plain = rf"(?P<plain>(?:(?!{separator}).)*)"
         value = plain if self._options.quote == "none" else rf"(?:{_QUOTED}(?={separator}|$)|(?!\"){plain})"
         self._pair = re.compile(rf"{name}(?:(?P<assign>{assign}){value})?(?:{separator}|$)", re.DOTALL)
-        self._space = self._options.separator == " "
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,7 +68,7 @@ class Decoder:
         if not line and self._options.null != "omit":
             raise ValueError("the line is empty")
         while at < len(line):
-            if self._space and line[at] == " ":
+            if line[at] in self._space:
                 at += 1  # logfmt's writers leave several
                 continue
             match = self._pair.match(line, at)
@@ -84,7 +92,7 @@ class Decoder:
         quoted = match.groupdict().get("quoted")
         if quoted is not None:
             try:
-                text = str(json.loads(f'"{quoted}"', strict=False))
+                text = str(json.loads(f'"{_ESCAPE.sub(_as_json, quoted)}"', strict=False))
                 text.encode("utf-8")
             except ValueError:
                 raise ValueError(f"the value of {match['name']!r} has an escape that JSON does not have") from None
@@ -92,3 +100,13 @@ class Decoder:
         # Without quotes, and with NULLs left out, nothing after the assign text is an empty text.
         is_null = not match["plain"] and not (self._options.quote == "none" and self._options.null == "omit")
         return None if is_null else match["plain"]
+
+
+def _as_json(escape: re.Match[str]) -> str:
+    """An escape as Go quotes a text; those that JSON has too are left."""
+    digits = escape["byte"] or escape["point"]
+    if digits is None:
+        return _OTHERS.get(escape["other"], escape[0])
+    if int(digits, 16) > sys.maxunicode:
+        return escape[0]
+    return json.dumps(chr(int(digits, 16)))[1:-1]

@@ -644,6 +644,64 @@ def test_a_bad_object_among_those_side_by_side_keeps_no_other_out(text: str, bad
     assert bad[2] in wrong[2]
 
 
+def test_blanks_part_pairs_as_logfmt_has_it() -> None:
+    found = rows({"kind": "key-value"}, {"a": "text", "b": "text"}, 'a=1\tb=2\na="x\ty" \t b="\t"\n')
+    assert found == [("1", "2"), ("x\ty", "\t")]
+    # What quotes nothing has them in its values.
+    table = {"kind": "key-value", "quote": "none"}
+    assert rows(table, {"a": "text", "b": "text"}, "a=1\tb=2 b=3\n") == [("1\tb=2", "3")]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "text"),
+    [
+        (r"\a\v\'\x07\x7f", "\a\v'\x07\x7f"),
+        (r"\U0001f600\u00e9", "😀é"),
+        (r"\\x41\\\x41", "\\x41\\A"),
+        (r"\x22\x5c", '"\\'),
+    ],
+)
+def test_texts_as_go_quotes_them(quoted: str, text: str) -> None:
+    assert rows({"kind": "key-value"}, {"a": "text"}, f'a="{quoted}"\n') == [(text,)]
+
+
+@pytest.mark.parametrize("quoted", [r"\xff", r"\U00110000", r"\Ud800", r"\q", r"\U0000d800"])
+def test_an_escape_that_is_no_character_is_a_bad_record(quoted: str) -> None:
+    (bad,) = rows({"kind": "key-value"}, {"a": "text"}, f'a="{quoted}"\n')
+    assert "has an escape that JSON does not have" in bad[2]
+
+
+@pytest.mark.parametrize("kind", ["decimal", "decimal(10,3)", "float"])
+def test_a_dot_is_no_decimal_point_where_another_is_agreed(kind: str) -> None:
+    """In half of Europe 1.500 is a thousand and a half."""
+    table = {"kind": "delimited", "delimiter": ";", "decimal_point": ","}
+    found = rows(table, {"n": kind}, "n\n1.500\n1.500,25\n-1,500\n")
+    assert found[:2] == [(2, "n", "'1.500': it is not a number"), (3, "n", "'1.500,25': it is not a number")]
+    assert [float(row[0]) for row in found[2:]] == [-1.5]
+
+
+def test_an_escape_that_may_mean_something_else_is_a_bad_record() -> None:
+    r"""`\n` is a line feed by the agreement of others (PostgreSQL's COPY, MySQL's OUTFILE), and the letter by this one."""
+    table = {"kind": "delimited", "delimiter": "\t", "quote": "none", "escape": "\\", "null": "\\N", "header": False}
+    found = rows(table, {"a": "text", "b": "text"}, 'x\\ny\t1\n\\N\t\\\t\\\\\n\\"q\\"\t\\\n\n')
+    assert found == [
+        (1, None, "the escape '\\\\' stands before 'n', which needs none"),
+        (None, "\t\\"),
+        ('"q"', "\n"),
+    ]
+    with pytest.raises(UnreadableFile, match="stands before 'b'"):
+        rows({**table, "header": True}, {"a": "text"}, "a\\b\n1\n")
+    # A text that equals NULL has an escape before it.
+    data = encode({**table, "null": "N"}, {"a": "text", "b": "text"}, [["N", None]])
+    assert rows({**table, "null": "N"}, {"a": "text", "b": "text"}, data) == [("N", None)]
+
+
+def test_without_a_mark_the_order_of_bytes_is_asked_for() -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        rows({"kind": "lines", "encoding": "utf-16"}, {"a": "text"}, "x\n".encode("utf-16-le"))
+    assert 'write encoding = "utf-16-le" or "utf-16-be"' in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("document", ['{"\\ud83d":1}', '{"a":{"\\udc00":"b"}}', '["\\ud83d"]'])
 def test_half_a_surrogate_pair_anywhere_in_a_document_is_a_bad_record(document: str) -> None:
     found = rows({"kind": "json-lines"}, {"a": "json", "n": "integer"}, f'{{"a":{document},"n":1}}\n{{"n":2}}\n')

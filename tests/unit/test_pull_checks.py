@@ -55,6 +55,8 @@ def test_a_pull_is_read_with_its_defaults(desk: Desk) -> None:
     ("keys", "problem"),
     [
         ('line_ending = "none", trailer_record = "T{rows}"', "trailer_record: a file with it cannot be loaded: "),
+        ('header_record = "a\\nb"', "header_record: it is more than one line"),
+        ('columns = [{ name = "a" }, { name = "a", as = "b" }]', "columns: 'a' is filled 2 times: "),
         ('date_format = "%d.%m."', "date_format: '%d.%m.' does not say which day it is: it cannot be loaded"),
         ('time_format = "%I:%M"', "time_format: '%I:%M' does not say which hour it is"),
         ('timestamp_format = "%d.%m. %H:%M"', "timestamp_format: '%d.%m. %H:%M' does not say which day it is"),
