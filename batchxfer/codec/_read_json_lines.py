@@ -76,7 +76,7 @@ class Decoder:
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 # What stands in a string is taken whole: nothing in it opens or closes anything.
-_NEXT = re.compile(r'[{}]|"(?P<string>[^"\\]*(?:\\.[^"\\]*)*)(?P<closed>"?)', re.DOTALL)
+_NEXT = re.compile(r'[{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
 def _objects_of(feed: Feed) -> Iterator[tuple[int, str]]:
@@ -115,8 +115,6 @@ def _end_of_object(value: str, at: int) -> int | None:
             depth += 1
         elif match[0] == "}":
             depth -= 1
-        elif not match["closed"]:
-            return None
         if depth == 0:
             return match.end()
     return None
