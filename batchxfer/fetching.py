@@ -75,7 +75,9 @@ class Fetcher:
         if file.local_path and file.sha256 and arrival.accepted(file.local_path, file.sha256):
             self._ledger.record_fetch(this.claim, file.id, FetchStatus.FETCHED, reason=None)
             return
-        arrival.follower = follow(run, file)
+        follower = follow(run, file)
+        if follower is not None and not self._may_well_be_left(this, run, file):
+            arrival.follower = follower
         self._receive(this, run, file, session, ahead, arrival)
         if (reason := self._unwanted(this, run, file, arrival.sha256)) is not None:
             arrival.discard()
@@ -147,6 +149,14 @@ class Fetcher:
                 this, run, file, "same_content", f"the same bytes as {same.path}, which run {same.run} took"
             )
         return None
+
+    def _may_well_be_left(self, this: Pull, run: Run, file: FetchedFile) -> bool:
+        """Whether it must be here before anything is done with it: as far as can be said, it will be left alone then."""
+        before = self._ledger.previous_version(run.job, file.endpoint, file.path, file.file)
+        if before is None or before.gone:
+            return False
+        changed = this.definition.file.changed
+        return before.bytes == file.size or changed == "skip" or (changed == "hold" and not run.guard_released)
 
     def _policy(self, this: Pull, run: Run, file: FetchedFile, key: str, what: str) -> str | None:
         policy = getattr(this.definition.file, key)

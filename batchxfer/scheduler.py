@@ -165,8 +165,8 @@ class Shift:
         """Let what runs end until then (time.monotonic()), and hand back what does not; whether all threads have ended."""
         self.close()
         ended = self._crew.wait(until)
-        if not ended:
-            handed = self.workplace.worker.hand_back()
+        # Another shift may have handed them all back already.
+        if not ended and (handed := self.workplace.worker.hand_back()):
             log.warning("handed back, to be done later: %s", counted(handed, "run"), extra={"action": "handed-back"})
         self.workplace.connections.close()
         return ended or self._crew.wait(time.monotonic() + LAST_SECONDS)

@@ -295,6 +295,42 @@ def test_a_known_file_under_another_name_is_left_out(place: Place) -> None:
     assert place.loads_recorded() == 1
 
 
+@pytest.mark.parametrize(
+    ("policy", "content", "state"),
+    [
+        ("take", CONTENT, "skipped"),
+        ("skip", CONTENT + "9999|more\n", "skipped"),
+        ("hold", CONTENT + "9999|more\n", "seen"),
+    ],
+)
+def test_what_may_well_be_left_alone_is_not_put_into_the_database(
+    place: Place, monkeypatch: pytest.MonkeyPatch, policy: str, content: str, state: str
+) -> None:
+    copies = counted(monkeypatch, _postgresql_load.Loading, "_copy")
+    place.loads(f'changed = "{policy}"')
+    place.put()
+    place.desk.pull()
+    place.fetching.anew()
+    place.fetching.at = len(content)
+    place.put(content)
+    place.desk.clock.later(3600)
+    run = place.desk.pull(code=4 if policy == "hold" else 0)
+    assert place.desk.states(run)["box/a.psv"] == state
+    assert copies == ["load-early"]
+    assert place.rows() == ROWS
+
+
+def test_a_known_name_with_other_bytes_is_loaded_early_too(place: Place) -> None:
+    place.put()
+    place.desk.pull()
+    place.fetching.anew()
+    place.put("id|name\n" + "".join(f"{number}|other {number}\n" for number in range(3_000)))
+    place.desk.clock.later(3600)
+    place.desk.pull()
+    assert place.was_early
+    assert len(place.rows()) == len(ROWS) + 3_000
+
+
 def test_a_commit_whose_answer_is_lost_is_not_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = _postgresql_load.Loading.commit
     lost: list[str] = []
