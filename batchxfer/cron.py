@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -19,6 +20,14 @@ from batchxfer.quantities import counted
 
 DAY = timedelta(days=1)
 FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+_TAKES = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day of month": "1 to 31, L (the last day), LW (the last weekday) and 15W (the weekday nearest to the 15th)",
+    "month": "1 to 12 and JAN to DEC",
+    "day of week": "0 to 7 and SUN to SAT (0 and 7 are Sunday: the weekend is 6-7), 5L (the last Friday) and 1#2 (the second "
+    "Monday)",
+}
 _NICKNAMES = {
     "@hourly": "0 * * * *",
     **dict.fromkeys(("@daily", "@midnight"), "0 0 * * *"),
@@ -26,6 +35,7 @@ _NICKNAMES = {
     "@monthly": "0 0 1 * *",
     **dict.fromkeys(("@yearly", "@annually"), "0 0 1 1 *"),
 }
+_NEAREST = re.compile(r"[0-9]{1,2}W")
 # A 29 February that is a fifth Monday comes after at most 40 years (around 2100, which has none).
 LONGEST_WAIT = timedelta(days=366 * 41)
 
@@ -69,7 +79,7 @@ def _five_fields(text: str) -> str:
 def _read(text: str, parts: list[str]) -> tuple[CronSim, frozenset[int]]:
     """The fields as sets, and the days of `15W` terms, which cronsim does not know."""
     terms = parts[2].split(",")
-    nearest = [term for term in terms if re.fullmatch(r"[0-9]{1,2}W", term, re.ASCII)]
+    nearest = [term for term in terms if _NEAREST.fullmatch(term)]
     others = [term for term in terms if term not in nearest]
     days_field = ",".join(others) if others else "1"
     numbers = frozenset(int(term[:-1]) for term in nearest)
@@ -88,9 +98,20 @@ def _read(text: str, parts: list[str]) -> tuple[CronSim, frozenset[int]]:
 def _explain(text: str, parts: list[str], message: str) -> str:
     wrong = message.removeprefix("Bad ").replace("-", " ")
     for name, part in zip(FIELDS, parts, strict=True):
+        if wrong == name and name == "day of month" and _is_right_in_some_month(part):
+            return f"cron {text!r} never comes: no such day exists"
         if wrong == name:
-            return f"cron {text!r}: {name} {part!r} is wrong"
+            takes = f"{_TAKES[name]}, with *, lists, ranges that go up, and /"
+            return f"cron {text!r}: {name} {part!r} is wrong; it takes {takes}"
     return f"cron {text!r}: {message}"
+
+
+def _is_right_in_some_month(part: str) -> bool:
+    days_field = ",".join(term for term in part.split(",") if not _NEAREST.fullmatch(term))
+    with suppress(CronSimError):
+        CronSim(f"0 0 {days_field} * *", datetime(2000, 1, 1))  # noqa: DTZ001 (only a place to begin)
+        return True
+    return False
 
 
 def _day_test(simulation: CronSim, nearest: frozenset[int]) -> Callable[[date], bool]:

@@ -7,6 +7,7 @@ subclass of `EndpointOptions` or `FormatOptions`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -165,6 +166,11 @@ class Notice(Table):
         min_length=1, description="Program and arguments; gets the event as JSON on stdin."
     )
     remind: SomeDuration = Field(default=timedelta(hours=1), description="Told again after so long while it lasts.")
+
+    @property
+    def key(self) -> str:
+        """What the ledger knows the command by, wherever it stands in the configuration."""
+        return hashlib.sha256("\0".join(self.command).encode()).hexdigest()[:16]
 
 
 class Config(Table):

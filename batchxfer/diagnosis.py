@@ -211,13 +211,15 @@ def of_open_runs(runs: Sequence[OpenRun], now: datetime) -> Iterator[Finding]:
         )
 
 
-def of_notices(notices: Sequence[Notice], rules: Sequence[Collection[str]], now: datetime) -> Iterator[Finding]:
-    """`rules` are the kinds that each `[[notify]]` command is told of, in their order."""
+def of_notices(
+    notices: Sequence[Notice], rules: Sequence[tuple[str, Collection[str]]], now: datetime
+) -> Iterator[Finding]:
+    """`rules` are each `[[notify]]` command's key, and the kinds that it is told of."""
     late = [
         notice
         for notice in notices
         if now - notice.at > UNTOLD_AFTER
-        and any(notice.kind in kinds and str(place) not in notice.told_at for place, kinds in enumerate(rules))
+        and any(notice.kind in kinds and key not in notice.told_at for key, kinds in rules)
     ]
     if late:
         yield Finding(

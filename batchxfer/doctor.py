@@ -38,7 +38,7 @@ PACKAGES = (
 def of_ledger(project: Project, ledger: Ledger, clock: Clock, *, deep: bool) -> tuple[LedgerFacts, list[Finding]]:
     """What the ledger says of itself, and what is wrong with it, and with what it says is in the spool."""
     facts = ledger.inspect()
-    rules = [rule.on for rule in project.config.notify]
+    rules = [(rule.key, rule.on) for rule in project.config.notify]
     findings = [
         *diagnosis.of_ledger(facts, clock.now()),
         *diagnosis.of_open_runs(ledger.open_runs(), facts.now),

@@ -350,7 +350,7 @@ class NoticeKind(StrEnum):
 class Notice:
     """Something to tell, recorded with the state that it tells of.
 
-    `told_at` is when each command was last told, by its place in the configuration; `over_at` when the state ended.
+    `told_at` is when each command was last told, by its key; `over_at` when the state ended.
     """
 
     id: str

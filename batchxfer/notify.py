@@ -96,46 +96,46 @@ class Notifier:
         if notice is None:
             return
         waiting = self._waiting(notice, self._ledger.now())
-        told = set(notice.told_at) | {place for place, rule in waiting if self._tell(notice, place, rule)}
-        if notice.kind is NoticeKind.RECOVERED and told.issuperset(place for place, _ in self._concerned(notice)):
+        told = set(notice.told_at) | {rule.key for rule in waiting if self._tell(notice, rule)}
+        if notice.kind is NoticeKind.RECOVERED and told.issuperset(rule.key for rule in self._concerned(notice)):
             self._ledger.end_note(NoticeKind.RECOVERED, notice.subject, notice=notice.id)
 
-    def _concerned(self, notice: Notice) -> Iterator[tuple[str, NoticeRule]]:
-        for place, rule in enumerate(self._project.config.notify):
+    def _concerned(self, notice: Notice) -> Iterator[NoticeRule]:
+        for rule in self._project.config.notify:
             if notice.kind in rule.on:
-                yield str(place), rule
+                yield rule
 
-    def _waiting(self, notice: Notice, now: datetime) -> list[tuple[str, NoticeRule]]:
-        """The rules whose command is to be told now."""
-        return [(place, rule) for place, rule in self._concerned(notice) if self._is_time(notice, place, rule, now)]
+    def _waiting(self, notice: Notice, now: datetime) -> list[NoticeRule]:
+        """The rules whose command is to be told now, each command once."""
+        return list({rule.key: rule for rule in self._concerned(notice) if self._is_time(notice, rule, now)}.values())
 
-    def _is_time(self, notice: Notice, place: str, rule: NoticeRule, now: datetime) -> bool:
+    def _is_time(self, notice: Notice, rule: NoticeRule, now: datetime) -> bool:
         """Never told, or so long ago that it is to be reminded; and not failed with this, or hung, a moment ago."""
-        last = notice.told_at.get(place)
+        last = notice.told_at.get(rule.key)
         if last is not None and (notice.kind is NoticeKind.RECOVERED or now - last < rule.remind):
             return False
-        failures = (self._failed.get((notice.id, place)), self._hung.get(place))
+        failures = (self._failed.get((notice.id, rule.key)), self._hung.get(rule.key))
         return not any(at is not None and timedelta() <= now - at < AGAIN_AFTER_FAILURE for at in failures)
 
-    def _tell(self, notice: Notice, place: str, rule: NoticeRule) -> bool:
+    def _tell(self, notice: Notice, rule: NoticeRule) -> bool:
         """Whether this rule's command knows of the notice now."""
         try:
-            event = orjson.dumps(self._event(notice, reminder=place in notice.told_at), default=str)
+            event = orjson.dumps(self._event(notice, reminder=rule.key in notice.told_at), default=str)
             self._run(rule.command, visible_json(event), self._project.folder)
         except (OSError, subprocess.SubprocessError) as exc:
-            self._note_failure(notice, place, rule, exc)
+            self._note_failure(notice, rule, exc)
             return False
-        self._failed.pop((notice.id, place), None)
-        self._ledger.mark_told(notice.id, place, self._ledger.now())
+        self._failed.pop((notice.id, rule.key), None)
+        self._ledger.mark_told(notice.id, rule.key, self._ledger.now())
         about = {"notice": notice.id, "job": notice.job, "run": notice.run}
         log.info("told of %s: %s", notice.kind, notice.job or notice.subject, extra={"action": "told", **about})
         return True
 
-    def _note_failure(self, notice: Notice, place: str, rule: NoticeRule, exc: Exception) -> None:
+    def _note_failure(self, notice: Notice, rule: NoticeRule, exc: Exception) -> None:
         at = self._ledger.now()
-        self._failed[notice.id, place] = at
+        self._failed[notice.id, rule.key] = at
         if isinstance(exc, subprocess.TimeoutExpired):
-            self._hung[place] = at
+            self._hung[rule.key] = at
         log.warning(
             "notify command %s failed, and is tried again: %s",
             rule.command[0],

@@ -773,7 +773,7 @@ class Ledger(Protocol):
         """Notices that are not over, oldest first. A `recovered` one is over when `end_note` says that it was told."""
 
     def mark_told(self, notice: str, command: str, at: datetime) -> None:
-        """`command` (its place in the configuration) was told of the notice."""
+        """`command` (its key) was told of the notice."""
 
     # keeping house
 

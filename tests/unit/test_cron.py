@@ -206,7 +206,14 @@ def test_the_latest_of_merged_slots_gives_the_day():
         ("@daily", 'has 1 field; write "0 0 * * *"'),
         ("daily", "has 1 field; it takes five: minute, hour"),
         ("", "0 fields"),
-        ("0 0 30 2 *", "day of month '30'"),
+        ("0 0 30 2 *", "never comes"),
+        ("0 0 31 4,6 *", "never comes"),
+        ("0 0 30W,31 2 *", "never comes"),
+        (
+            "0 6 * * sat-sun",
+            "day of week 'SAT-SUN' is wrong; it takes 0 to 7 and SUN to SAT (0 and 7 are Sunday: the weekend",
+        ),
+        ("0 24 * * *", "hour '24' is wrong; it takes 0 to 23, with *, lists, ranges that go up, and /"),
         ("0 0 31W 2,4,6,9,11 *", "never comes"),
     ],
 )

@@ -138,12 +138,12 @@ def test_notices_that_a_command_should_have_been_told_of() -> None:
         id="N", kind=NoticeKind.HELD, at=NOW - timedelta(hours=1), job=None, run=None, subject="ledger", detail={}
     )
     assert list(diagnosis.of_notices([notice], [], NOW)) == []
-    assert list(diagnosis.of_notices([notice], [["failed"]], NOW)) == []
-    (finding,) = diagnosis.of_notices([notice], [["failed"], ["held"]], NOW)
+    assert list(diagnosis.of_notices([notice], [("a", ["failed"])], NOW)) == []
+    (finding,) = diagnosis.of_notices([notice], [("a", ["failed"]), ("b", ["held"])], NOW)
     assert finding.name == "notices-untold"
-    told = replace(notice, told_at={"1": NOW})
-    assert list(diagnosis.of_notices([told], [["failed"], ["held"]], NOW)) == []
-    assert list(diagnosis.of_notices([notice], [["held"]], notice.at + timedelta(minutes=1))) == []
+    told = replace(notice, told_at={"b": NOW})
+    assert list(diagnosis.of_notices([told], [("a", ["failed"]), ("b", ["held"])], NOW)) == []
+    assert list(diagnosis.of_notices([notice], [("b", ["held"])], notice.at + timedelta(minutes=1))) == []
 
 
 def test_configuration_problems_keep_their_places() -> None:

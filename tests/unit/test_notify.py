@@ -89,6 +89,23 @@ def test_what_was_told_is_known_after_a_restart(ledger: Ledger, tmp_path: Path) 
     assert run.names == [("mail", "orders")]
 
 
+def test_a_command_is_told_wherever_it_stands_and_one_that_is_new_at_once(
+    sqlite_place: SqlitePlace, ledger: Ledger, tmp_path: Path
+) -> None:
+    """What was told is known of a command, not of its place: the place may be another one's by now."""
+    run = Commands()
+    note(ledger, "orders")
+    notifier(tmp_path, ledger, run, "mail").tell()
+    assert run.names == [("mail", "orders")]
+    notifier(tmp_path, ledger, run, "page", "mail").tell()
+    assert run.names == [("page", "orders")]
+    notifier(tmp_path, ledger, run, "mail", "page").tell()
+    assert run.names == []
+    sqlite_place.clock.instant += 60 * MINUTE
+    notifier(tmp_path, ledger, run, "mail", "mail").tell()
+    assert run.names == [("mail", "orders")]
+
+
 def test_a_command_that_fails_is_tried_again_after_a_minute_and_last(
     sqlite_place: SqlitePlace, ledger: Ledger, tmp_path: Path
 ) -> None:
