@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -86,6 +86,8 @@ class Ticker:
         self._restored = restored
         self._with_more: set[str] = set()
         self._planned_at: datetime | None = None
+        self._strangers: dict[str, Mark] | None = None
+        self._elsewhere: frozenset[str] = frozenset()
 
     def tick(self) -> Tick:
         """Plan up to the ledger's now, and say what may start."""
@@ -140,7 +142,8 @@ class Ticker:
     def _ready(self, seen: Outlook) -> Ready:
         # Waiting for a refused login is the runner's: one of its deliveries makes the trial.
         paused = {name for name, pause in seen.pauses.items() if pause.until is None}
-        return ready(seen.runs, self._rules, paused, seen.now)
+        ours = [run for run in seen.runs if run.job not in self._elsewhere]
+        return ready(ours, self._rules, paused, seen.now)
 
     def _next(self, found: Ready) -> datetime | None:
         instants = [known.next_slot for known in self._known.values() if known.next_slot is not None]
@@ -160,6 +163,7 @@ class Ticker:
 
     def _plan(self, now: datetime) -> None:
         marks = self._ledger.marks()
+        self._elsewhere = self._planned_elsewhere(marks, now)
         for name, timetable in self._timetables.items():
             try:
                 self._plan_up_to(name, timetable, marks.get(name), now)
@@ -170,6 +174,15 @@ class Ticker:
                 log.exception(
                     "%s could not be planned, and is tried again", name, extra={"action": "fault", "job": name}
                 )
+
+    def _planned_elsewhere(self, marks: Mapping[str, Mark], now: datetime) -> frozenset[str]:
+        """The jobs that are unknown here, and that another node, with a newer configuration, has planned since and still does:
+        what is due of them is for those who know them. Of others nobody does, and it is held."""
+        unknown = {name: mark for name, mark in marks.items() if name not in self._project.jobs}
+        if self._strangers is None:
+            self._strangers = unknown
+        moved = {name: mark for name, mark in unknown.items() if self._strangers.get(name) != mark}
+        return frozenset(name for name, mark in moved.items() if now - mark.planned_until < 3 * IDLE)
 
     def _plan_up_to(self, name: str, timetable: Timetable, mark: Mark | None, now: datetime) -> None:
         known = self._known.get(name)

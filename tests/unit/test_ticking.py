@@ -194,6 +194,35 @@ def test_two_nodes_plan_each_slot_once(place: SqlitePlace, tmp_path: Path) -> No
     assert hours(of(ledgers[0], RunStatus.PENDING)) == [2, 3, 4]
 
 
+def test_a_job_that_only_another_node_knows_is_left_to_it(place: SqlitePlace, tmp_path: Path) -> None:
+    """While a new job is rolled out, a node with the old configuration would hold its slots: "no longer there"."""
+    ledgers = [place.open(), place.open()]
+    old = Ticker(project(tmp_path / "old"), ledgers[0])
+    old.tick()
+    new = Ticker(project(tmp_path / "new", names=("orders", "stock")), ledgers[1])
+    new.tick()
+    place.clock.instant += HOUR
+    due = new.tick().runs
+    assert [run.job for run in due] == ["orders", "stock"]
+    assert [run.job for run in old.tick().runs] == ["orders"]
+    assert not old.still_due("stock", due[1].id)
+    assert new.still_due("stock", due[1].id)
+
+    # The other one is gone for good: the slot is not left lying without a word.
+    place.clock.instant += HOUR
+    assert [run.job for run in old.tick().runs] == ["orders", "stock"]
+
+
+def test_a_job_that_nobody_knows_any_more_is_not_waited_for(place: SqlitePlace, tmp_path: Path) -> None:
+    ledger = place.open()
+    Ticker(project(tmp_path / "old", names=("orders", "stock")), ledger).tick()
+    place.clock.instant += HOUR / 2
+    Ticker(project(tmp_path / "old", names=("orders", "stock")), ledger).tick()
+    after = Ticker(project(tmp_path / "new"), ledger)
+    for _ in range(2):
+        assert [run.job for run in after.tick().runs] == ["orders", "stock"]
+
+
 def test_what_another_has_begun_since_is_not_started(place: SqlitePlace, tmp_path: Path) -> None:
     loaded = project(tmp_path)
     ours, theirs = place.open(), place.open()
