@@ -618,7 +618,7 @@ def test_what_no_row_could_be_written_with_is_told_where_it_is_written(desk: Des
         ('cron = "0 5 * * *"\nevery = "1d"', "schedule: takes exactly one of cron and every"),
         ('cron = "0 5 * *"', "schedule.cron: cron '0 5 * *' has 4 fields"),
         ('cron = "99 5 * * *"', "schedule.cron: cron '99 5 * * *': minute '99' is wrong"),
-        ('cron = "0 5 30 2 *"', "schedule.cron: cron '0 5 30 2 *': day of month '30' is wrong"),
+        ('cron = "0 5 30 2 *"', "schedule.cron: cron '0 5 30 2 *' never comes: no such day exists"),
         ("cron = 5", "schedule.cron: must be a text, not 5"),
         ('every = "0s"', "schedule.every: must be longer than nothing"),
         ('every = "1d"\ncalendar = "KX"', "schedule.calendar: unknown calendar 'KX'"),
