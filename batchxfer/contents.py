@@ -44,7 +44,7 @@ class Stored:
         except FileNotFoundError as exc:
             raise HeldError(
                 f"the artifact {self.path} is gone",
-                hint="bring the file back from a backup and retry, or rerun to query again",
+                hint="bring the file back from a backup, then: batchxfer retry RUN; or query again: batchxfer rerun RUN",
             ) from exc
         except OSError as exc:
             raise unreadable(self.path, exc) from exc
@@ -78,7 +78,7 @@ def check_digest(path: Path, read: str, recorded: str) -> None:
     if read != recorded:
         raise HeldError(
             f"the artifact {path} was damaged on this machine: its sha256 is not the recorded {recorded}",
-            hint="bring the file back from a backup and retry, or rerun to query again",
+            hint="bring the file back from a backup, then: batchxfer retry RUN; or query again: batchxfer rerun RUN",
         )
 
 

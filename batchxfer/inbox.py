@@ -214,12 +214,17 @@ def digest_of(path: Path) -> str | None:
     return digest.hexdigest()
 
 
+_BRING_BACK = (
+    "bring it back from a backup, then: batchxfer retry RUN; or never load it: batchxfer exclude RUN --why TEXT"
+)
+
+
 def whole(path: Path | None, sha256: str | None) -> Iterator[bytes]:
     """The bytes of a fetched file. Raises HeldError where they are gone, or not those that were fetched; that is known only
     at the end, which must be reached before anything is done with them that cannot be undone."""
     digest, gone = (
         hashlib.sha256(),
-        HeldError(f"the fetched file {path} is gone", hint="bring it back from a backup and retry, or exclude the run"),
+        HeldError(f"the fetched file {path} is gone", hint=_BRING_BACK),
     )
     if path is None:
         raise gone
@@ -234,5 +239,5 @@ def whole(path: Path | None, sha256: str | None) -> Iterator[bytes]:
     if digest.hexdigest() != sha256:
         raise HeldError(
             f"the fetched file {path} was changed on this machine: its sha256 is not the recorded {sha256}",
-            hint="bring it back from a backup and retry, or exclude the run",
+            hint=_BRING_BACK,
         )

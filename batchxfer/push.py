@@ -30,6 +30,8 @@ from batchxfer.paths import temporary_path
 from batchxfer.ports import FileStat, Looking, Progress, Session
 from batchxfer.resolve import Policy, Seen, Step, resolve
 
+_ASK = "ask the partner. If it arrived: batchxfer accept RUN --why TEXT; if not: batchxfer resend RUN"
+
 
 class Recorder(Protocol):
     """Writes how far a file has come into the ledger; raises OwnershipLost where the run is no longer ours."""
@@ -197,12 +199,11 @@ class Publisher:
             return Vanished(
                 f"{place}: the temporary name {temporary or self._file.temp_path} and the final name are both gone, "
                 "so the file was taken, or deleted, while it was published",
-                hint="ask the partner: if it arrived, accept; if not, resend. "
-                "For a partner who takes files at once set vanished = 'delivered'",
+                hint=f"{_ASK}. Where a partner takes files at once, vanished = 'delivered' says so",
             )
         return HeldError(
             f"{place}: this server lets nobody look, so it is not known whether the last rename happened",
-            hint="ask the partner: if it arrived, accept; if not, resend",
+            hint=_ASK,
         )
 
     def _make_room(self) -> str:
@@ -219,13 +220,14 @@ class Publisher:
         except (PermissionRefused, NotSupported) as exc:
             raise HeldError(
                 f"{exc.message}. A file is at its final name, and it cannot be read back to see whether it is ours",
-                hint="ask the partner: if it arrived, accept; if not, have it moved away and retry",
+                hint="ask the partner. If it arrived: batchxfer accept RUN --why TEXT; if not, have it moved away, then: "
+                "batchxfer retry RUN",
             ) from exc
         if digest.hexdigest() != self._content.sha256:
             raise ForeignFile(
                 f"endpoint {self._agreement.endpoint!r}: at {self._file.path} is another file "
                 f"({size:,} bytes, sha256 {digest.hexdigest()}; ours has {self._content.size:,} and {self._content.sha256})",
-                hint="have it moved away and retry, or rerun under a new name",
+                hint="have it moved away, then: batchxfer retry RUN; or query again, under a new name: batchxfer rerun RUN",
             )
         if self._file.temp_path is not None:
             self._forget(self._file.temp_path)
@@ -346,8 +348,7 @@ class Publisher:
         if not self._agreement.policy.taken_at_once:
             raise Vanished(
                 f"endpoint {self._agreement.endpoint!r}: {path} is gone right after it was written",
-                hint="ask the partner: if it arrived, accept; for a partner who takes files at once "
-                "set vanished = 'delivered'",
+                hint=f"{_ASK}. Where a partner takes files at once, vanished = 'delivered' says so",
             )
 
     def _damaged(self, path: str, what: str) -> ServerError:

@@ -176,7 +176,7 @@ class Runner:
     def _lost_artifact(self, artifact: Artifact) -> HeldError:
         return HeldError(
             f"the artifact {artifact.path} is gone, and some of it was sent before: querying again could give other bytes",
-            hint="bring the file back from a backup and retry, or rerun for a new revision",
+            hint="bring the file back from a backup, then: batchxfer retry RUN; or query again: batchxfer rerun RUN",
         )
 
     def _build(self, claim: Claim, run: Run, job: Job, only: str | None) -> Run:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
+import re
+import shlex
+from dataclasses import replace
 from datetime import datetime
 
 from batchxfer import retry, slots
 from batchxfer.config import Project
 from batchxfer.definitions import AnyJob, EndpointOptions, PullJob
-from batchxfer.errors import AttemptError, HeldError, LedgerRestored, LoginRefused, PastCutoff, WrongEnvironment
+from batchxfer.errors import (
+    AttemptError,
+    ErrorInfo,
+    HeldError,
+    LedgerRestored,
+    LoginRefused,
+    PastCutoff,
+    WrongEnvironment,
+)
 from batchxfer.facts import Restored
 from batchxfer.judging import may_have_been_sent
 from batchxfer.model import Claim, Delivery, DeliveryStatus, Outcome, Pause, Run, RunStatus
@@ -77,7 +88,8 @@ class Settling:
         options = self._project.config.endpoints.get(name)
         if options is None:
             raise HeldError(
-                f"endpoint {name!r} is no longer in config.toml", hint="bring it back and retry, or exclude the run"
+                f"endpoint {name!r} is no longer in config.toml",
+                hint="bring it back, then: batchxfer retry RUN; or: batchxfer exclude RUN --why TEXT",
             )
         return options
 
@@ -87,7 +99,7 @@ class Settling:
                 try:
                     self.check_environment(delivery.endpoint)
                 except WrongEnvironment as error:
-                    run = self._hold(claim, delivery, error)
+                    run = self._hold(claim, run, delivery, error)
         return run
 
     def hold_forgotten(self, claim: Claim, run: Run, job: AnyJob) -> Run:
@@ -99,7 +111,7 @@ class Settling:
         if waiting and was_reconciled(self._ledger, run, restored):
             return run
         for delivery in waiting:
-            run = self._hold(claim, delivery, forgotten(delivery, restored, is_pull=isinstance(job, PullJob)))
+            run = self._hold(claim, run, delivery, forgotten(delivery, restored, is_pull=isinstance(job, PullJob)))
         return run
 
     def check_cutoff(self, run: Run, job: AnyJob) -> None:
@@ -149,11 +161,13 @@ class Settling:
             return self._ledger.stop(claim, RunStatus.HELD if held else RunStatus.FAILED, error.message)
         for delivery in run.deliveries:
             if delivery.status in OPEN:
-                run = self.settle(claim, run, job, delivery, error) if job else self._hold(claim, delivery, error)
+                run = self.settle(claim, run, job, delivery, error) if job else self._hold(claim, run, delivery, error)
         return run
 
-    def _hold(self, claim: Claim, delivery: Delivery, error: AttemptError) -> Run:
-        return self._ledger.settle(claim, delivery.id, DeliveryStatus.HELD, reason=error.message, error=error.info)
+    def _hold(self, claim: Claim, run: Run, delivery: Delivery, error: AttemptError) -> Run:
+        return self._ledger.settle(
+            claim, delivery.id, DeliveryStatus.HELD, reason=error.message, error=_for_this(run, delivery, error)
+        )
 
     def settle(
         self,
@@ -184,8 +198,23 @@ class Settling:
             reason=error.message if isinstance(decision, retry.RetryAt) else decision.reason,
             retry_at=decision.at if isinstance(decision, retry.RetryAt) else None,
             used_retry=isinstance(decision, retry.RetryAt) and decision.uses_retry,
-            error=error.info,
+            error=_for_this(run, delivery, error),
         )
+
+
+_TYPED = re.compile(r"\bbatchxfer (retry|resend|rerun|accept|exclude) RUN\b")
+
+
+def _for_this(run: Run, delivery: Delivery, error: AttemptError) -> ErrorInfo:
+    """The error with what to type for this run; where it has several endpoints, for this one alone: the others may have
+    taken theirs away, and would get it again."""
+    here = f" --endpoint {shlex.quote(delivery.endpoint)}" if len(run.deliveries) > 1 else ""
+
+    def typed(match: re.Match[str]) -> str:
+        return f"batchxfer {match[1]} {run.id}{'' if match[1] == 'rerun' else here}"
+
+    info = error.info
+    return replace(info, hint=_TYPED.sub(typed, info.hint)) if info.hint else info
 
 
 def outcome_of(error: AttemptError) -> Outcome:

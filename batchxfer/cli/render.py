@@ -220,7 +220,9 @@ def _delivery_facts(run: Run, delivery: Delivery, zones: Zones) -> Iterator[tupl
     if delivery.bytes is not None:
         yield "content", f"{counted(delivery.bytes, 'byte')} · sha256 {delivery.sha256}"
     if delivery.evidence is not None:
-        yield "evidence", evidence_words(delivery.evidence)
+        # Sent again since then, and held: what was seen before is no proof of what is there.
+        label = "evidence" if delivery.status is DeliveryStatus.DELIVERED else "before"
+        yield label, evidence_words(delivery.evidence)
         if delivery.evidence.server_key:
             yield "server key", delivery.evidence.server_key
     for file in () if run.is_pull else delivery.files[1:]:
@@ -247,7 +249,7 @@ def _started(attempt: Attempt, zone: str) -> str:
 
 
 NEXT = {
-    RunStatus.HELD: "look at the reason; then batchxfer retry, release, accept --why … or exclude --why … {0}",
+    RunStatus.HELD: "look at the reason; then batchxfer retry, resend, release, accept --why … or exclude --why … {0}",
     RunStatus.FAILED: "mend the cause, then: batchxfer retry {0}",
     RunStatus.RETRYING: "it is tried again by itself where a daemon runs; at once with: batchxfer retry {0}",
     RunStatus.PENDING: "go on with: batchxfer retry {0}",
@@ -257,7 +259,10 @@ NEXT = {
 
 
 def _tell_next(run: Run, output: Output, step: str | None) -> None:
-    words = step or NEXT.get(run.status)
+    told = [d.error.hint for d in run.deliveries if d.status in NOT_SENT and d.error and d.error.hint]
+    # What to type may stand beside the reason already.
+    stands = run.status is RunStatus.HELD and told and all("batchxfer " in hint for hint in told)
+    words = step or (None if stands else NEXT.get(run.status))
     if words is not None:
         output.say()
         output.say(f"Next: {words.format(run.id[:12])}")

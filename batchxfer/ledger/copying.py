@@ -86,7 +86,9 @@ def _check(partial: Path, to: Path) -> Backup:
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as copy:
         damage = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
         if damage != ["ok"]:
-            raise LedgerError(f"the ledger is damaged, and so would be its copy: {damage[0]}", hint=RESTORE)
+            raise LedgerError(
+                f"the ledger is damaged, and so would be its copy: {damage[0].strip().splitlines()[-1]}", hint=RESTORE
+            )
         tables = {row[0] for row in copy.execute("SELECT name FROM sqlite_master")}
         if VERSION_TABLE not in tables:
             raise LedgerError("there is no ledger in that file: nothing was copied", hint="see: batchxfer doctor")

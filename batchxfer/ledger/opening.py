@@ -224,7 +224,7 @@ def _agree(store: Store, known: str, *, is_hidden: bool) -> str:
         raise LedgerError(
             f"{store.where} belongs to project {known}, but the spool {spool} has no project id",
             hint="mount or restore the spool, or mend `spool` in config.toml; if it is lost for good: "
-            f"mkdir -p '{spool}' && echo {known} > '{spool / project.NAME}'",
+            f"mkdir -p -m 700 '{spool}' && echo {known} > '{spool / project.NAME}'",
         )
     if beside != known:
         raise LedgerError(

@@ -301,7 +301,7 @@ def test_show_of_a_failure_has_the_error_and_what_to_type(project: Project) -> N
         in told
     )
     assert (
-        f"Next: look at the reason; then batchxfer retry, release, accept --why … or exclude --why … {run['run'][:12]}"
+        f"Next: look at the reason; then batchxfer retry, resend, release, accept --why … or exclude --why … {run['run'][:12]}"
         in told
     )
 
