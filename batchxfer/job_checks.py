@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from batchxfer import calendars, paths, sql
+from batchxfer import calendars, paths, sql, zones
 from batchxfer.cron import Cron
 from batchxfer.definitions import (
     AnyJob,
@@ -81,6 +81,10 @@ def check_schedule(schedule: Schedule, known: Surroundings, findings: Findings) 
     if schedule.cron is not None:
         _try(lambda: Cron.parse(schedule.cron or ""), "schedule.cron", findings)
     _check_calendar(schedule, known, findings)
+    if schedule.start is not None and schedule.start.year not in zones.YEARS:
+        findings.add(
+            "schedule.start", zones.OUTSIDE, "no slot comes before it; leave it out where there is no such day"
+        )
     if schedule.lag and schedule.interval == "days":
         findings.add("schedule.lag", 'is for interval = "slots"; whole days end at midnight', "take one of them out")
 

@@ -13,6 +13,9 @@ from functools import lru_cache
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 FIRST_YEAR, LAST_YEAR = 2, 9998
+# What may be written: far enough from the ends of time to look for slots before and after it.
+YEARS = range(1800, 9001)
+OUTSIDE = f"lies outside of the years {YEARS.start} to {YEARS.stop - 1}"
 
 
 @dataclass(frozen=True, kw_only=True)

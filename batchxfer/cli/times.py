@@ -29,13 +29,22 @@ def parse_time(text: str, zone: ZoneInfo, now: datetime, *, option: str) -> date
         return now.replace(microsecond=0)
     try:
         if _DATE.fullmatch(text):
-            return _day_start(date.fromisoformat(text), zone)
+            return _day_start(_day(text), zone)
         if (match := _TIME.fullmatch(text)) is not None:
             day, minutes, seconds, _, offset = match.groups()
-            return _instant(datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}"), offset, zone)
+            return _instant(datetime.fromisoformat(f"{_day(day)}T{minutes}{seconds or ':00'}"), offset, zone)
     except (ValueError, OverflowError) as exc:
         raise UsageError(f"{option} {text!r}: {exc}", hint=FORMS) from exc
     raise UsageError(f"{option} {text!r} is not a time", hint=FORMS)
+
+
+def _day(text: str) -> date:
+    from batchxfer.zones import OUTSIDE, YEARS
+
+    day = date.fromisoformat(text)
+    if day.year not in YEARS:
+        raise ValueError(OUTSIDE)
+    return day
 
 
 def _instant(local: datetime, offset: str | None, zone: ZoneInfo) -> datetime:

@@ -118,6 +118,7 @@ def test_without_a_slot_the_latest_one_that_is_due_runs(project: Project) -> Non
         ("yesterday", "--slot 'yesterday' is not a time", "write it like"),
         ("2026-02-30T06:00", "day is out of range", "write it like"),
         ("2026-01-05T06:00:00.5", "is not a time", "write it like"),
+        ("0001-01-01", "lies outside of the years 1800 to 9000", "write it like"),
         ("2026-03-29T02:30", "does not exist in Europe/Berlin", "write it like"),
         ("2026-01-05T24:61", "must be in", "write it like"),
     ],

@@ -633,6 +633,10 @@ def test_what_no_row_could_be_written_with_is_told_where_it_is_written(desk: Des
         ('every = "1d"\npoll = "5m"', "schedule.poll: is for pull jobs"),
         ('every = "1d"\nstart = "2026-01-01"', "schedule.start: must be a date or a date-time"),
         ('every = "1d"\nstart = 2026-01-01T00:00:00', None),
+        ('every = "1h"\nstart = 0001-01-01T00:00:00', "schedule.start: lies outside of the years 1800 to 9000"),
+        ('cron = "0 6 * * *"\nstart = 9999-12-31', "schedule.start: lies outside of the years 1800 to 9000"),
+        ('cron = "0 6 * * *"\nstart = 9000-12-31', None),
+        ('every = "1h"\nstart = 1800-01-01', None),
     ],
 )
 def test_a_schedule_makes_sense(desk: Desk, schedule: str, problem: str | None) -> None:
