@@ -138,6 +138,7 @@ def _act(
     """Do it, and tell how the run stands then; what `told` finds is told beside it."""
     words = context_of(context, config, as_json)
     loaded: Project = project.load(words)
+    project.warn_root(words, loaded)
     zones = Zones(loaded)
     with (
         progress.watching(words.output) as bar,

@@ -28,6 +28,7 @@ def run_due(words: Context, jobs: Sequence[str]) -> int:
     for name in jobs:
         project.known_job(loaded, name)
     _warn_of_collisions(words, loaded, jobs)
+    project.warn_root(words, loaded)
     with project.opened(words, loaded, create=True) as place:
         assert place is not None  # noqa: S101 - it was to be made
         ended = scheduler.run_due(place, jobs or None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchxfer.cli import logs
 from batchxfer.cli.options import CONFIG_VARIABLE, DEFAULT_CONFIG, Context
+from batchxfer.cli.output import is_terminal
 from batchxfer.errors import LedgerError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +103,20 @@ def _warn_of_restored(context: Context, ledger: Ledger) -> None:
             "What was due since may have been sent, and is held",
             "see what the partners have with: batchxfer reconcile --dry-run; then: batchxfer reconcile",
         )
+
+
+def warn_root(context: Context, project: Project) -> None:
+    """What root makes in another user's project that user cannot read: said to a person before it is made."""
+    if os.geteuid() != 0 or not is_terminal(sys.stderr):
+        return
+    with contextlib.suppress(OSError, KeyError):
+        owner = project.spool.owner()
+        if project.spool.stat().st_uid != 0:
+            context.output.warn(
+                f"this is root, and the spool belongs to {owner}: what is made now will be root's, and {owner} cannot read it",
+                f"type it as that user: sudo -u {owner} batchxfer …; what was made is theirs again with: "
+                f"chown -R {owner} {shlex.quote(str(project.spool))}",
+            )
 
 
 @contextmanager

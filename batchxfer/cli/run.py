@@ -195,6 +195,7 @@ def _warn_of_collisions(words: Context, loaded: Project, job: str) -> None:
 
 def _carry_out(words: Context, loaded: Project, wanted: Wanted) -> int:
     zones = Zones(loaded)
+    project.warn_root(words, loaded)
     with (
         progress.watching(words.output) as bar,
         project.opened(words, loaded, create=True, listener=bar) as place,

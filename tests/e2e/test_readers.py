@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from batchxfer.cli import project as project_module
 from tests.e2e.command import PROGRAM, SECONDS, Project, Said, clean, make_project
 from tests.needs import missing
 
@@ -129,6 +130,24 @@ def test_an_artifact_that_another_user_made_is_told_by_doctor_and_not_taken_for_
     said = visitor(project, "doctor", "--deep")
     assert said.code == 0, said
     assert f"warning: spool: this user cannot read 1 file: {artifact}\n" in said.out
+
+
+@pytest.mark.parametrize(("words", "told"), [("run daily", 1), ("rerun RUN", 1), ("run --due", 1), ("status", 0)])
+def test_root_is_told_before_it_makes_what_the_project_s_own_user_cannot_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch, words: str, told: int
+) -> None:
+    spool = project.folder / "var/spool"
+    if os.geteuid() == 0:
+        os.chown(spool, 1, 1)
+    run = project("runs", "--json").run["run"]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(project_module, "is_terminal", lambda stream: True)
+    said = project(*words.replace("RUN", run).split())
+    owner = spool.owner()
+    assert said.err.count(f"warning: this is root, and the spool belongs to {owner}: what is made now") == told
+    assert said.err.count(f"\n→ type it as that user: sudo -u {owner} batchxfer …; ") == told
+    monkeypatch.setattr(project_module, "is_terminal", lambda stream: False)
+    assert "this is root" not in project(*words.replace("RUN", run).split()).err
 
 
 @pytest.mark.parametrize("words", ["status", "doctor", "run daily --dry-run", "backup", "init ."])
