@@ -66,6 +66,13 @@ def ends_gracefully() -> Iterator[None]:
     except KeyboardInterrupt as exc:
         # A driver that met the signal may have raised a plain one instead.
         raise Ended(asked[0] if asked else signal.SIGINT) from exc
+    except BrokenPipeError:
+        raise
+    except Exception as exc:
+        # Or an error of its own, as pydantic's core does.
+        if asked:
+            raise Ended(asked[0]) from exc
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

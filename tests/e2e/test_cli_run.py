@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batchxfer.cli import process
 from tests.e2e.command import BY_HAND, DAILY, ROWS, SLOW_QUERY, Project, end, make_project, until
 
 RUN_KEYS = [
@@ -353,6 +355,22 @@ def test_a_signal_gives_the_run_back_and_says_how_to_go_on(slow: Project, number
     assert [attempt["outcome"] for attempt in run["attempts"]] == ["abandoned"]
     # Whoever was killed before may have left something.
     assert list((slow.folder / "var/spool/daily").glob(f"{slot[:10].replace('-', '')}*")) == []
+
+
+def test_ctrl_c_is_no_fault_where_a_library_makes_an_error_of_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            # As pydantic's core does while it builds a validator.
+            raise ValueError('Error building "model" validator:') from None
+
+    monkeypatch.setattr(process, "_invoke", build)
+    said = project("runs")
+    assert said.code == 130
+    assert said.err.startswith("error: stopped by Ctrl-C")
 
 
 # --- the ledger ----------------------------------------------------------------------------------
