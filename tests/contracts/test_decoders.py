@@ -752,9 +752,11 @@ def test_fixed_fields_come_out_of_their_padding() -> None:
     ]
 
 
-def test_fields_that_no_line_ending_parts_may_have_one(piece: int) -> None:
-    table = {"kind": "fixed-width", "line_ending": "none", "columns": [{"name": "a", "width": 2}]}
-    for text in ("x y z ", "x y z \n", "x \ny \nz \n", "x \r\ny \r\nz \r\n\r\n"):
+@pytest.mark.parametrize("width", [1, 2])
+def test_fields_that_no_line_ending_parts_may_have_one(width: int, piece: int) -> None:
+    table = {"kind": "fixed-width", "line_ending": "none", "columns": [{"name": "a", "width": width}]}
+    for end in ("", "\n", "\r\n", "\n\r\n"):
+        text = "".join(letter.ljust(width) + end for letter in "xyz")
         assert rows(table, {"a": "text"}, text, piece=piece) == [("x",), ("y",), ("z",)]
 
 
