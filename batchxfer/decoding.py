@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from batchxfer.charset import is_utf8
 from batchxfer.compression import MOST_BYTES, MOST_RATIO, decompressed, hint_from
-from batchxfer.controls import control, without_controls
+from batchxfer.controls import control, refuse_side_by_side, without_controls
 from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.errors import UnreadableFile, UnwritableValue
 from batchxfer.model import Column, ColumnType, TargetColumn, TypeName
@@ -60,9 +60,9 @@ class Reading:
         self._options = options
         self._table = tuple(table)
         self._naive_zone = naive_zone
-        _refuse_side_by_side(options)
         self._header = control("header record", options.header_record, facts or {})
         self._trailer = control("trailer record", options.trailer_record, facts or {})
+        refuse_side_by_side(options.line_ending, self._header, self._trailer)
         agreed = _agreed(options, self._table)
         self._decoder = decoder(options, agreed)
         self._decoder.patient = patient
@@ -208,7 +208,12 @@ class Reading:
         for record in (self._header, self._trailer):
             if record is not None and record.keys:
                 known = dict(self._totals.values) if self._totals is not None else {}
-                record.check({**known, "rows": self.records})
+                record.check({**known, "rows": self.records}, self._unsure())
+
+    def _unsure(self) -> set[str]:
+        """The columns in which an empty text reads as NULL."""
+        filled = () if self._options.tells_empty_from_null else self._filled or ()
+        return {each.name for each in filled if each.written.name in (TypeName.TEXT, TypeName.BYTES)}
 
 
 @dataclass(frozen=True)
@@ -219,15 +224,6 @@ class _Filled:
     name: str
     written: ColumnType
     target: TargetColumn
-
-
-def _refuse_side_by_side(options: FormatOptions) -> None:
-    """A control record that no line ending parts from the records would take them for its own."""
-    if options.line_ending == "none" and (options.header_record is not None or options.trailer_record is not None):
-        raise UnreadableFile(
-            'its header or trailer record cannot be told from the records: line_ending is "none"',
-            hint='set line_ending = "lf" in the format where each record of the file is a line',
-        )
 
 
 def _agreed(options: FormatOptions, table: Sequence[TargetColumn]) -> tuple[Column, ...]:

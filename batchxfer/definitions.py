@@ -249,6 +249,11 @@ class FormatOptions(Table):
         yield from ()
 
     @property
+    def tells_empty_from_null(self) -> bool:
+        """Whether an empty text is written otherwise than NULL."""
+        return True
+
+    @property
     def tells_integers_from_decimals(self) -> bool:
         """Whether an integer may be written in another way in a column of decimals."""
         return True

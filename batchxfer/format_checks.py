@@ -40,6 +40,8 @@ def check_readable(options: FormatOptions, where: str, findings: Findings) -> No
             findings.add(join(where, key), f"a file with it cannot be loaded: {SIDE_BY_SIDE}", hint)
         elif "\n" in (getattr(options, key) or ""):
             findings.add(join(where, key), "it is more than one line, and a file with it cannot be loaded")
+    if options.trailer_record == "":
+        findings.add(join(where, "trailer_record"), "an empty line at the end of a file says nothing", "take it out")
     for name, count in Counter(column.name for column in options.columns or () if column.name).items():
         if count > 1:
             findings.add(join(where, "columns"), f"{name!r} is filled {count} times: a file with it cannot be loaded")

@@ -42,6 +42,10 @@ class Options(FormatOptions):
     )
 
     @property
+    def tells_empty_from_null(self) -> bool:
+        return bool(self.null) or (self.quote != "none" and self.quote_empty)
+
+    @property
     def tells_integers_from_decimals(self) -> bool:
         return False
 

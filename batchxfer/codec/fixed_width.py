@@ -33,6 +33,10 @@ class Options(FormatOptions):
     )
     decimal_point: str = Field(".", min_length=1, max_length=1, description="Stands in decimals and floats.")
 
+    @property
+    def tells_empty_from_null(self) -> bool:
+        return False
+
     def unwritable(self) -> Iterator[Complaint]:
         for number, column in enumerate(self.columns or ()):
             key, least = _LEAST.get(column.type.name, ("", 0)) if column.type is not None else ("", 0)

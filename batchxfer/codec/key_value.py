@@ -29,6 +29,10 @@ class Options(FormatOptions):
     null: Literal["empty", "omit"] = Field("empty", description="NULL as a name without a value, or left out.")
 
     @property
+    def tells_empty_from_null(self) -> bool:
+        return self.quote != "none" or self.null == "omit"
+
+    @property
     def tells_integers_from_decimals(self) -> bool:
         return False
 

@@ -178,6 +178,34 @@ def test_sums_and_counts_agree(given_rows: list[list[Any]]) -> None:
     there_and_back(table, ({"n": "integer", "d": "decimal"}, given_rows, [3, 1]))
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"kind": "delimited", "quote": "none"},
+        {"kind": "delimited", "quote_empty": False},
+        {"kind": "key-value", "quote": "none"},
+        {"kind": "fixed-width", "columns": [{"name": "a", "width": 2}, {"name": "n", "width": 2}]},
+    ],
+)
+def test_an_empty_text_that_reads_as_null_was_counted_all_the_same(table: dict[str, Any]) -> None:
+    table = {**table, "trailer_record": "{count[a]} {count[n]}"}
+    columns = {"a": "text", "n": "integer"}
+    data = encode(table, columns, [["", 1], ["x", None], [None, 3]])
+    assert data.endswith(b"2 2\n")
+    assert rows(table, columns, data) == [(None, 1), ("x", None), (None, 3)]
+    # More than there are records, fewer than there are values, and of numbers any other count are none.
+    for wrong in (b"4 2\n", b"0 2\n", b"2 3\n", b"2 1\n"):
+        with pytest.raises(UnreadableFile, match="its trailer record says count"):
+            rows(table, columns, data.removesuffix(b"2 2\n") + wrong)
+
+
+def test_where_nulls_are_told_from_empty_texts_counts_are_exact() -> None:
+    for table in ({"kind": "delimited"}, {"kind": "key-value"}, {"kind": "json-lines"}):
+        data = encode({**table, "trailer_record": "{count[a]}"}, {"a": "text"}, [["x"], [None]])
+        with pytest.raises(UnreadableFile, match="says count"):
+            rows({**table, "trailer_record": "{count[a]}"}, {"a": "text"}, data.removesuffix(b"1\n") + b"2\n")
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_is_read_back(encoding: str) -> None:
     table = {"kind": "delimited", "encoding": encoding, "header": False}

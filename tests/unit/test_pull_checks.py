@@ -55,6 +55,7 @@ def test_a_pull_is_read_with_its_defaults(desk: Desk) -> None:
     ("keys", "problem"),
     [
         ('line_ending = "none", trailer_record = "T{rows}"', "trailer_record: a file with it cannot be loaded: "),
+        ('trailer_record = ""', "trailer_record: an empty line at the end of a file says nothing"),
         ('header_record = "a\\nb"', "header_record: it is more than one line"),
         ('columns = [{ name = "a" }, { name = "a", as = "b" }]', "columns: 'a' is filled 2 times: "),
         ('date_format = "%d.%m."', "date_format: '%d.%m.' does not say which day it is: it cannot be loaded"),
