@@ -31,8 +31,10 @@ def bytes_of(run: Run) -> int | None:
     """How many bytes a run brought, or sent."""
     if run.artifact is not None:
         return run.artifact.bytes
-    files = taken(run)
-    return sum(file.bytes or 0 for file in files) if files else None
+    if files := taken(run):
+        return sum(file.bytes or 0 for file in files)
+    # Found at the partner's, by `reconcile`: what was built is not known any more.
+    return next((delivery.bytes for delivery in run.deliveries if delivery.bytes is not None), None)
 
 
 def headline(run: Run) -> list[str]:

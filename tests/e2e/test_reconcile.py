@@ -147,6 +147,8 @@ def test_what_was_sent_since_is_sent_again_by_nothing_and_is_found_by_reconcile(
     assert delivery["evidence"].startswith(f"looked: found there by reconcile: {delivery['bytes']} bytes, sha256 ")
     assert "the same as hourly/" in delivery["evidence"]
     assert office.there() == there
+    (row,) = office("status", "--json").document["jobs"]
+    assert row["last"]["bytes"] == delivery["bytes"]
 
     office.hours(1)
     assert len(office.there()) == 5
