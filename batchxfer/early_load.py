@@ -16,7 +16,7 @@ from types import TracebackType
 
 from batchxfer.errors import BatchxferError
 from batchxfer.incoming import GivenUp, Incoming
-from batchxfer.load import Loaded
+from batchxfer.load import Loaded, Progress
 from batchxfer.model import FetchedFile, FetchStatus, Run
 from batchxfer.ports import EarlyLoading, EarlyTarget, Target
 from batchxfer.shortages import shortages
@@ -52,6 +52,8 @@ class EarlyLoad:
         self._loaded: list[Loaded] | None = None
         self._error: BatchxferError | None = None
         self._first: tuple[float, int] | None = None
+        self.rows = 0
+        """How many were put into the table so far."""
         self.target: Target | None = None
         """What `abandonable` was given: it may have read a secret that can be read once."""
 
@@ -104,7 +106,8 @@ class EarlyLoad:
 
     @property
     def is_taken(self) -> bool:
-        return self._incoming.is_taken
+        """Whether the file is here, and somebody waits for the end of its load."""
+        return self._load is not None and self._incoming.is_taken
 
     @property
     def is_whole(self) -> bool:
@@ -142,15 +145,16 @@ class EarlyLoad:
 
     # afterwards
 
-    def finish(self, files: Sequence[FetchedFile]) -> list[Loaded] | None:
-        """Load the rest of `files`, which were taken, and commit; None where they are still to be loaded. Raises what loading
-        raises."""
+    def finish(self, files: Sequence[FetchedFile], tell: Progress) -> list[Loaded] | None:
+        """Load the rest of `files`, which were taken, and commit; None where they are still to be loaded. `tell` is called with
+        the rows so far. Raises what loading raises."""
         if self._thread is None or self._file is None or [file.id for file in files] != [self._file.id]:
             return None
         if files[0].sha256 is None:
             return None
         self._incoming.taken(files[0].sha256)
         since = time.monotonic()
+        tell(self.rows)
         self._thread.join()
         if self._error is not None and time.monotonic() - since > AGAIN_SECONDS:
             raise self._error

@@ -103,6 +103,7 @@ class Intake:
         assert options is not None  # noqa: S101 - asked before
 
         def progress(rows: int) -> None:
+            early.rows = rows
             if early.is_taken:
                 self._tell(run, rows)
 
@@ -132,7 +133,7 @@ class Intake:
         options = this.definition.load
         assert options is not None  # noqa: S101 - asked before
         pieces = [self._local_piece(this, run, file) for file in files]
-        loaded = early.finish(files)
+        loaded = early.finish(files, partial(self._tell, run))
         if loaded is None:
             target = early.target or self._adapters.target(options.database)
             loaded = self._load(this, run, target, pieces, partial(self._tell, run))

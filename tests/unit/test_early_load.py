@@ -66,6 +66,10 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "load-early"]
 
 
+def untold(rows: int) -> None:
+    pass
+
+
 class ConnectsLate:
     """A target to which somebody connects when nobody waits for him any more."""
 
@@ -115,13 +119,13 @@ def test_a_server_that_did_not_answer_for_long_is_not_asked_again_at_once(
 ) -> None:
     monkeypatch.setattr(early_load, "AGAIN_SECONDS", -1.0)
     with begun(refuses, descriptor) as early, pytest.raises(DatabaseUnavailable):
-        early.finish([FILE])
+        early.finish([FILE], untold)
     assert threads() == []
 
 
 def test_what_failed_soon_is_done_again_at_once(descriptor: int) -> None:
     with begun(refuses, descriptor) as early:
-        assert early.finish([FILE]) is None
+        assert early.finish([FILE], untold) is None
     assert threads() == []
 
 
@@ -132,5 +136,22 @@ def test_a_machine_that_is_short_of_something_is_no_fault_that_nobody_foresaw(
         raise RuntimeError("can't start new thread")
 
     with begun(load, descriptor) as early:
-        assert early.finish([FILE]) is None
+        assert early.finish([FILE], untold) is None
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_how_far_it_is_when_the_file_is_here_is_told_though_nothing_more_may_come(descriptor: int) -> None:
+    on_its_way = threading.Event()
+
+    def load(early: EarlyLoad, run: Run, file: FetchedFile) -> list[Loaded]:
+        early.rows = 7
+        on_its_way.set()
+        while not early.is_taken:
+            threading.Event().wait(0.001)
+        return LOADED
+
+    told: list[int] = []
+    with begun(load, descriptor) as early:
+        assert on_its_way.wait(SECONDS)
+        assert early.finish([FILE], told.append) == LOADED
+    assert told == [7]
