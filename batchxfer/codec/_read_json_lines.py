@@ -48,6 +48,8 @@ class Decoder:
                 collector.add(self._read(line), number)
             except (ValueError, RecursionError) as error:
                 why = f"it is not JSON: {json_fault(error)}" if type(error) is not ValueError else str(error)
+                if number == 1 and line.lstrip().startswith("["):
+                    why = "the file is one array, and by agreement each line is an object"
                 bad = BadRecord(line=number, column=None, reason=why, text=line[:MOST_SHOWN])
                 collector.bad(bad, blank=not line.strip())
             if collector.full:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -121,6 +122,11 @@ def _bare_complaints(table: Mapping[str, Any], null: str, delimiter: str) -> Ite
     for key in ("true", "false"):
         if isinstance(table.get(key), str) and (why := fault(table[key])):
             yield Complaint(key=key, problem=f"{key} {table[key]!r} cannot be written: {why}", hint=UNQUOTED)
+    for key in ("date_format", "time_format", "timestamp_format"):
+        pattern = table.get(key)
+        if isinstance(pattern, str) and delimiter in re.sub("%.", "\0", pattern):
+            problem = f"{key} {pattern!r} has the delimiter in it, and nothing is quoted"
+            yield Complaint(key=key, problem=problem, hint=UNQUOTED)
     if table.get("header") is not False:
         yield from name_complaints(table, fault)
 

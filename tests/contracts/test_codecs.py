@@ -795,6 +795,10 @@ A_COLUMN = [{"name": "a", "width": 1}]
             "false: false 'no, never' cannot be written: it has the delimiter in it, and nothing is quoted",
         ),
         (
+            {"kind": "delimited", "quote": "none", "date_format": "%a, %d"},
+            "date_format: date_format '%a, %d' has the delimiter in it, and nothing is quoted",
+        ),
+        (
             {"kind": "delimited", "quote": "none", "null": "-", "true": "-"},
             "true: true '-' cannot be written: it reads as NULL, and nothing is quoted",
         ),
@@ -886,6 +890,8 @@ NAMED = [{"name": "a", "as": "é b"}]
             "true": "a,b",
         },
         {"kind": "delimited", "quote": "none", "header": False, "columns": [{"name": "a,b"}]},
+        {"kind": "delimited", "quote": "none", "delimiter": "d", "date_format": "%Y%m%d", "null": "N"},
+        {"kind": "delimited", "date_format": "%a, %d"},
         {"kind": "delimited", "encoding": "ascii", "header": False, "columns": NAMED},
         {"kind": "delimited", "encoding": "ascii", "unencodable": "replace", "columns": NAMED},
         {"kind": "json-lines", "encoding": "ascii", "ascii": True, "columns": NAMED},

@@ -622,13 +622,15 @@ def test_json_lines_that_others_write(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[1]\n", "it is not a JSON object"),
+        ("5\n", "it is not a JSON object"),
+        ('[{"a":1},\n{"a":2}]\n', "the file is one array, and by agreement each line is an object"),
+        ("[\n{}\n]\n", "the file is one array"),
         ('{"a":1,"a":2}\n', "the key 'a' stands twice in it"),
         ('{"a":NaN}\n', "JSON has no NaN"),
         ('{"a":1}{"a":2}\n', "it is not JSON"),
         ('{"a":"\\ud800"}\n', "half a surrogate pair"),
         ('{"z":1}\n', "the key 'z' is none of the table's columns"),
-        ("[" * 100_000 + "\n", "it is not JSON: it is nested too deeply"),
+        ('{"a":' + "[" * 100_000 + "\n", "it is not JSON: it is nested too deeply"),
         ('\n{"a":1}\n', "it is not JSON: it is blank"),
         ('{"a":"b\n', "it is not JSON: unterminated string starting at character 6"),
         ('{"a":1} x\n', "it is not JSON: something else at character 9"),
