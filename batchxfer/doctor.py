@@ -21,9 +21,9 @@ from batchxfer.errors import AttemptError, FolderMissing
 from batchxfer.facts import KnownFile, LedgerFacts
 from batchxfer.model import DeliveryStatus, Run
 from batchxfer.ports import Clock, Ledger, Session
-from batchxfer.pruning import ORPHANS_KEPT, OURS
+from batchxfer.pruning import leftovers
 from batchxfer.runner import Runner
-from batchxfer.spool import chunks, orphans
+from batchxfer.spool import chunks
 
 _MOUNTS = Path("/proc/mounts")
 _OTHERS = 0o077
@@ -44,7 +44,7 @@ def of_ledger(project: Project, ledger: Ledger, clock: Clock, *, deep: bool) -> 
         *diagnosis.of_open_runs(ledger.open_runs(), facts.now),
         *diagnosis.of_notices(ledger.notices(), rules, facts.now),
         *diagnosis.of_artifacts([_on_disk(file, deep) for file in facts.files]),
-        *_leftovers(project, facts, clock.now()),
+        *_leftovers(project, ledger, facts, clock),
     ]
     return facts, findings
 
@@ -138,12 +138,12 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _leftovers(project: Project, facts: LedgerFacts, now: datetime) -> Iterator[Finding]:
+def _leftovers(project: Project, ledger: Ledger, facts: LedgerFacts, clock: Clock) -> Iterator[Finding]:
     if facts.restored is not None or facts.forgets:
         # They tell what was sent.
         return
     known = {file.path for file in facts.files}
-    found = [path for path in orphans(project.spool, known, now - ORPHANS_KEPT) if OURS.fullmatch(path.name)]
+    found = leftovers(project, ledger, known, clock)
     size = 0
     for path in found:
         with contextlib.suppress(OSError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from batchxfer.config import Project
 from batchxfer.errors import StorageError
 from batchxfer.model import Artifact, Run, RunStatus
 from batchxfer.ports import Clock, Ledger
+from batchxfer.sights import slot_of
 from batchxfer.spool import orphans
 
 ORPHANS_KEPT = timedelta(days=1)
@@ -45,10 +46,25 @@ def unneeded(project: Project, ledger: Ledger, clock: Clock) -> Unneeded:
     before = ledger.now() - project.config.keep_artifacts
     # A resend may be reading what is running.
     old = [(run, artifact) for run, artifact in ledger.prunable(before) if run.status is not RunStatus.RUNNING]
-    found = orphans(project.spool, ledger.artifact_paths(), clock.now() - ORPHANS_KEPT)
-    left = [path for path in found if OURS.fullmatch(path.name)]
+    left = leftovers(project, ledger, ledger.artifact_paths(), clock)
     freed = sum(artifact.bytes for _, artifact in old) + sum(_size(path) for path in left)
     return Unneeded(artifacts=old, orphans=left, bytes=freed)
+
+
+def leftovers(project: Project, ledger: Ledger, known: set[Path], clock: Clock) -> list[Path]:
+    """Files of ours that nothing needs: of ended builds and of dry runs."""
+    found = orphans(project.spool, known, clock.now() - ORPHANS_KEPT)
+    before = ledger.now() - project.config.keep_artifacts
+    return [path for path in found if OURS.fullmatch(path.name) and not _was_delivered(ledger, path, before)]
+
+
+def _was_delivered(ledger: Ledger, path: Path, before: datetime) -> bool:
+    """Whether it is what `reconcile` found at the partner's, of a slot of which the ledger has forgotten how it was built."""
+    slot = slot_of(path)
+    run = ledger.find_slot(path.parent.name, slot) if slot is not None else None
+    if run is None or run.artifact is not None:
+        return False
+    return any(delivery.delivered_at is not None and delivery.delivered_at > before for delivery in run.deliveries)
 
 
 def prune(project: Project, ledger: Ledger, clock: Clock) -> Unneeded:

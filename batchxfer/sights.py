@@ -77,6 +77,14 @@ def slots_built(folder: Path, but: Collection[Path]) -> list[datetime]:
     return found
 
 
+def slot_of(path: Path) -> datetime | None:
+    """The slot of a finished file in a job's folder of the spool; None of another one."""
+    stamp, _, rest = path.name.partition("-")
+    with contextlib.suppress(ValueError):
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC) if rest and "." not in rest else None
+    return None
+
+
 def _start(slot: datetime) -> str:
     return f"{slot:{_STAMP}}-"
 

@@ -182,6 +182,11 @@ def test_what_the_spool_has_of_it_is_not_pruned_before_somebody_has_looked(offic
     assert verdicts(office.reconcile()) == ["found", "found"]
     assert office("run", "--due").code == 0
     assert office.there() == there
+    # Nor is it afterwards, as long as what was delivered is kept: it is all that is left here of it.
+    assert office("doctor", "--json").document["findings"] == []
+    assert office("prune", "--json").document["orphans"] == []
+    office.clock.later(100 * 86400)
+    assert len(office("prune", "--json").document["orphans"]) == 2
 
 
 def test_a_dry_run_says_the_same_and_records_nothing(office: Office) -> None:
