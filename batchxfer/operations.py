@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from batchxfer.config import Project
 from batchxfer.definitions import PullJob
@@ -28,6 +28,7 @@ from batchxfer.model import (
 )
 from batchxfer.paths import PathError
 from batchxfer.ports import Clock, Ledger
+from batchxfer.quantities import format_duration
 from batchxfer.runner import Runner
 from batchxfer.suggestions import did_you_mean
 from batchxfer.worker import Worker
@@ -36,6 +37,8 @@ SETTLED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.EXCLUDED})
 # What is missing is looked for: it is taken when it comes after all.
 LEFT_ALONE = frozenset({RunStatus.DELIVERED, RunStatus.EXCLUDED, RunStatus.FAILED, RunStatus.HELD})
 STEP_SECONDS = 1.0
+# So far the clock of the machine on which a slot is run by hand may be ahead of the ledger's.
+MOST_AHEAD = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ class Operations:
 
         Raises BusyError while another worker has it, unless `wait`; `wait` also stays until a retry is due.
         """
+        self._await_due(job, due)
         parameters = {**self._project.jobs[job].parameters, **overrides}
         run = self._ledger.ensure_run(job, due, parameters)
         while run.status not in LEFT_ALONE:
@@ -77,6 +81,18 @@ class Operations:
                 break
             run = self._ledger.find_run(run.id)
         return self._with_reason(run)
+
+    def _await_due(self, job: str, due: Due) -> None:
+        """Slots go by the ledger's clock: what is not due by it is waited for a little. Raises UsageError where it is long."""
+        ahead = due.slot - self._ledger.now()
+        if self._project.jobs[job].schedule is None or ahead <= timedelta():
+            return
+        if ahead > MOST_AHEAD:
+            raise UsageError(
+                f"the slot {due.slot.isoformat()} is not due yet by the ledger's clock",
+                hint=f"that clock is more than {format_duration(MOST_AHEAD)} behind this machine's: one of the two is wrong",
+            )
+        self._clock.sleep(ahead.total_seconds())
 
     def _with_reason(self, run: Run) -> Run:
         """The run with why it waits, where nothing has failed."""

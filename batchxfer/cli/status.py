@@ -42,8 +42,10 @@ def status(
 
     words = context_of(context, config, as_json)
     loaded = project.load(words)
-    now, zones = SystemClock().now(), Zones(loaded)
+    zones = Zones(loaded)
     with project.opened(words, loaded) as place:
+        # Slots go by the ledger's clock, which may be another machine's.
+        now = place.ledger.now() if place else SystemClock().now()
         rows = standings(loaded, place.ledger if place else None, now, jobs or ())
         is_restored = place is not None and place.ledger.restored() is not None
     for name in {*(jobs or ())} - {row.job for row in rows}:

@@ -7,13 +7,14 @@ import os
 import signal
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psycopg
 import pytest
 
+from batchxfer.cli import clock
 from batchxfer.ports import LEASE
 from tests.e2e.command import CONFIG, Project, make_project, until
 from tests.e2e.daemons import OFTEN, Zygote, zygote
@@ -118,6 +119,32 @@ def test_three_nodes_do_each_slot_once_though_one_is_killed_and_one_frozen(
         assert ledger.left == 0
         ledger.close()
     assert_each_slot_once(project, server.root)
+
+
+def test_a_machine_whose_clock_is_ahead_runs_no_slot_before_its_time(
+    tmp_path: Path, postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows would not all be there yet, and none of the later ones would be in any file."""
+    project = make_project(tmp_path, config=f'ledger = "{postgresql_database}"\n' + CONFIG)
+    for name in ("daily", "by-hand"):
+        (tmp_path / f"jobs/{name}.toml").unlink()
+    project.job("rarely", OFTEN.replace('"2s"', '"52w"'))
+    assert project("run", "--due").code == 0
+    slot = project("plan", "rarely", "--count", "1", "--json").document["slots"][0]["slot"]
+    waited: list[float] = []
+    monkeypatch.setattr(clock.SystemClock, "sleep", lambda this, seconds: waited.append(seconds))
+    real = clock.SystemClock().now()
+    ahead = datetime.fromisoformat(slot) + timedelta(hours=1) - real
+    monkeypatch.setattr(clock.SystemClock, "now", lambda this: datetime.now(UTC) + ahead)
+
+    early = project("run", "rarely", "--json")
+    assert (early.code, "is not due yet by the ledger's clock" in early.document["error"]["message"]) == (2, True)
+    assert project("runs", "--json").document["runs"] == []
+    assert project("status").code == 0
+
+    monkeypatch.setattr("batchxfer.operations.MOST_AHEAD", ahead)
+    assert project("run", "rarely", "--json").run["slot"] == slot
+    assert waited == [pytest.approx((ahead - timedelta(hours=1)).total_seconds(), abs=60)]
 
 
 def assert_each_slot_once(project: Project, root: Path) -> None:
