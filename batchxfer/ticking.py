@@ -19,6 +19,7 @@ from batchxfer.model import Claim, Mark, NoticeKind, OpenRun, Outlook, Plan, Run
 from batchxfer.planner import CatchUp
 from batchxfer.ports import Ledger
 from batchxfer.pull_checks import is_dated
+from batchxfer.quantities import format_duration
 from batchxfer.slots import Timetable
 
 log = logging.getLogger("batchxfer")
@@ -288,7 +289,11 @@ class Ticker:
             if job is None or job.schedule is None or run.id in noted or run.status is RunStatus.MISSING:
                 continue
             if seen.now - run.slot > job.schedule.late_after:
-                detail = {"slot": run.slot, "status": run.status, "late_after": str(job.schedule.late_after)}
+                detail = {
+                    "slot": run.slot,
+                    "status": run.status,
+                    "late_after": format_duration(job.schedule.late_after),
+                }
                 self._ledger.note(NoticeKind.LATE, run.id, job=run.job, run=run.id, detail=detail)
 
 

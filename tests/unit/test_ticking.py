@@ -285,7 +285,7 @@ def test_a_slot_is_late_once_and_until_it_is_settled(place: SqlitePlace, tmp_pat
     ticker.tick()
     (notice,) = ledger.notices()
     assert (notice.kind, notice.job, notice.run, notice.subject) == ("late", "orders", run.id, run.id)
-    assert (notice.detail["slot"], notice.detail["status"]) == (run.slot, "pending")
+    assert notice.detail == {"slot": run.slot, "status": "pending", "late_after": "30m"}
     claim = ledger.claim(run.id, ledger.owner)
     ledger.exclude(claim, "never mind")
     ledger.let_go(claim)
