@@ -15,7 +15,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 
-_CANCEL_SECONDS = 5.0
+CANCEL_SECONDS = 5.0
 _FDS = "/dev/fd"
 _TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 _marks = itertools.count()
@@ -54,11 +54,11 @@ class Link:
     @contextlib.contextmanager
     def ending(self, cancel: Callable[[], object]) -> Iterator[None]:
         """Ask the server to stop; what still waits for it some seconds later is ended all the same."""
-        timer = self._after(_CANCEL_SECONDS, self.end)
+        timer = self._after(CANCEL_SECONDS, self.end)
         # Asking opens a connection of its own, which may wait for ever too.
         asking = threading.Thread(target=cancel, name="postgresql-cancel", daemon=True)
         asking.start()
-        asking.join(_CANCEL_SECONDS)
+        asking.join(CANCEL_SECONDS)
         try:
             yield
         finally:

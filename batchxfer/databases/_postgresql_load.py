@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from batchxfer.databases._loads import TABLE, creation
 from batchxfer.databases._postgresql_copy import reads_verbatim, texts
 from batchxfer.databases._postgresql_errors import not_loaded, refused
-from batchxfer.databases._postgresql_link import Link, of
+from batchxfer.databases._postgresql_link import CANCEL_SECONDS, Link, of
 from batchxfer.databases._postgresql_session import address, settings
 from batchxfer.databases._postgresql_tables import columns, named, only_takes_rows
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, ReadPatiently
@@ -196,9 +196,11 @@ class Loading:
     # inside
 
     def _cancel(self) -> None:
-        # A server that cannot be asked to stop is left all the same.
+        # A server that cannot be asked to stop is left all the same. `cancel`, which is all that a libpq before 17 has, keeps
+        # Python's lock meanwhile: where the server says nothing, every thread of this process would stand still.
         with suppress(psycopg.Error):
-            self._connection.cancel()
+            if psycopg.capabilities.has_cancel_safe():
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
 
     def _copy(
         self, into: Composable, columns: Sequence[TargetColumn], batches: Iterable[pa.RecordBatch | Verbatim]

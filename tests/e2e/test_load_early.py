@@ -374,13 +374,13 @@ def test_what_the_disk_gives_back_wrong_is_not_loaded(place: Place, monkeypatch:
 def test_a_server_that_cannot_be_asked_to_stop_is_left_without_a_word(
     place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(connection: object) -> None:
+    def refuse(connection: object, *, timeout: float) -> None:
         raise psycopg.OperationalError("cancellation failed: connection refused")
 
     def breaks() -> None:
         raise NetworkError("the line broke", hint="it is tried again")
 
-    monkeypatch.setattr(psycopg.Connection, "cancel", refuse)
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", refuse)
     place.fetching.then = breaks
     place.put()
     with psycopg.connect(place.shop.url) as other:

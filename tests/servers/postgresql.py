@@ -38,6 +38,18 @@ class CrashingPostgresql:
         words = [self._server.bin_path / "pg_ctl", "-w", "-D", self._server.pgdata, "-m", "immediate", "stop"]
         subprocess.run(words, user=self._server.system_user, check=True, capture_output=True, timeout=30)
 
+    @contextmanager
+    def silent(self, seconds: float) -> Iterator[None]:
+        """Takes connections, and says nothing to them; at most for so long, whatever becomes of this process."""
+        pid = int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
+        with subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {pid}"], start_new_session=True) as thaws:
+            try:
+                os.kill(pid, signal.SIGSTOP)
+                yield
+            finally:
+                os.kill(pid, signal.SIGCONT)
+                os.killpg(thaws.pid, signal.SIGTERM)
+
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
