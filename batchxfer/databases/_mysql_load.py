@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC
 from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from batchxfer.databases._backend import original
 from batchxfer.databases._mysql import json_checked
 from batchxfer.databases._sqlalchemy_load import Loading
-from batchxfer.errors import BatchxferError, LoadError
+from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, RowRefused
 from batchxfer.model import ColumnType, TargetColumn, TypeName
 
 _T = TypeName
+_BEFORE = "batchxfer_rows"
 _KINDS = {
     "tinyint": _T.INTEGER,
     "smallint": _T.INTEGER,
@@ -63,6 +66,9 @@ _DENIED = re.compile(r"(.+) command denied to user ('.*'@'.*') for table (.+?)(?
 
 
 class MysqlLoading(Loading):
+    _row = 0
+    """The number of the row that was refused."""
+
     def settle(self) -> None:
         seconds = self.backend.options.statement_timeout.total_seconds()
         if self.connection.dialect.is_mariadb:  # type: ignore[attr-defined]
@@ -103,7 +109,7 @@ class MysqlLoading(Loading):
         return found
 
     def put(self, table: str, columns: Sequence[TargetColumn], rows: list[tuple[Any, ...]], first_row: int) -> None:
-        self._insert(table, columns, rows, "")
+        self._insert(table, columns, rows, first_row, "")
 
     def put_over(
         self,
@@ -118,7 +124,7 @@ class MysqlLoading(Loading):
             return
         names = [self.quoted(column.name) for column in columns if column.name not in key] or [self.quoted(key[0])]
         pairs = ", ".join(f"{name} = VALUES({name})" for name in names)
-        self._insert(table, columns, rows, f" ON DUPLICATE KEY UPDATE {pairs}")
+        self._insert(table, columns, rows, first_row, f" ON DUPLICATE KEY UPDATE {pairs}")
 
     def _is_the_only_key(self, table: str, key: Sequence[str]) -> bool:
         """Whether ON DUPLICATE KEY can only mean these columns. LoadError where nothing says that they identify a row."""
@@ -134,18 +140,48 @@ class MysqlLoading(Loading):
             )
         return len(indexes) == 1
 
-    def _insert(self, table: str, columns: Sequence[TargetColumn], rows: list[tuple[Any, ...]], more: str) -> None:
+    def _insert(
+        self, table: str, columns: Sequence[TargetColumn], rows: list[tuple[Any, ...]], first_row: int, more: str
+    ) -> None:
         into = self.quoted(*self.parts(table))
         names = ", ".join(self.quoted(column.name) for column in columns)
         places = ", ".join(["%s"] * len(columns))
         # PyMySQL makes long statements of rows where it finds these words in this order.
         statement = f"INSERT INTO {into} ({names}) VALUES ({places}){more}"  # noqa: S608 - names are quoted
-        self.connection.exec_driver_sql(statement, rows)
+        self.connection.exec_driver_sql(f"SAVEPOINT {_BEFORE}")
+        try:
+            self.connection.exec_driver_sql(statement, rows)
+        except (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.OperationalError) as exc:
+            if not isinstance(self.backend.failed(exc), DatabaseUnavailable):
+                # What keeps it from being found is not what is to be told.
+                with suppress(Exception):
+                    self._row = self._first_refused(statement, rows, first_row)
+            raise
+
+    def _first_refused(self, statement: str, rows: list[tuple[Any, ...]], number: int) -> int:
+        """The number of the first row that is refused: the server names none. Halves are tried, what is good stays."""
+        self.connection.exec_driver_sql(f"ROLLBACK TO {_BEFORE}")
+        while len(rows) > 1:
+            half = rows[: len(rows) // 2]
+            self.connection.exec_driver_sql(f"SAVEPOINT {_BEFORE}")
+            try:
+                self.connection.exec_driver_sql(statement, half)
+            except sa.exc.DBAPIError:
+                self.connection.exec_driver_sql(f"ROLLBACK TO {_BEFORE}")
+                rows = half
+            else:
+                rows, number = rows[len(half) :], number + len(half)
+        try:
+            self.connection.exec_driver_sql(statement, rows)
+        except sa.exc.DBAPIError:
+            return number
+        return 0
 
     def refused(self, error: BatchxferError, exc: BaseException) -> BatchxferError:
         match = _DENIED.search(error.message.partition(": ")[2])
         if match is None or not isinstance(original(exc), Exception):
-            return super().refused(error, exc)
+            told = super().refused(error, exc)
+            return RowRefused(told.message, row=self._row, hint=told.hint) if self._row else told
         right, user, table = match.groups()
         return LoadError(
             f"{error.message}. Nothing was loaded",

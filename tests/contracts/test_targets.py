@@ -434,10 +434,22 @@ def test_a_row_that_the_table_refuses_undoes_all_and_is_named(shop: Database) ->
     with pytest.raises(LoadError) as caught:
         append(shop, "t", [(1, "a"), (2, "b")], [(3, "c"), (1, "d")])
     assert "Nothing was loaded" in caught.value.message
-    if type(shop) in (Postgresql, Sqlite):
+    if type(shop) in (Postgresql, Sqlite, Mariadb):
         assert isinstance(caught.value, RowRefused)
         assert caught.value.row == 4
     assert shop.execute("select n from t") == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 6, 999, 1000, 1523])
+def test_the_first_row_that_mariadb_refuses_is_named_wherever_it_stands(mariadb_shop: Database, place: int) -> None:
+    """The server names none. Later ones are wrong too, and what was good before them must not be taken for it."""
+    mariadb_shop.execute("create table t (n integer primary key, s varchar(4000) check (s not like 'bad%'))")
+    # More than one statement holds.
+    rows = [(n, ("bad" if n >= place else "good") + "x" * 2000) for n in range(1524)]
+    with pytest.raises(RowRefused, match="Nothing was loaded") as caught:
+        append(mariadb_shop, "t", rows[:1000], rows[1000:])
+    assert caught.value.row == place + 1
+    assert mariadb_shop.execute("select n from t") == []
 
 
 @pytest.mark.parametrize("when", ["", "deferrable initially deferred"])
