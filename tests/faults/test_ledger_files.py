@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,18 @@ def place(sqlite_place: SqlitePlace) -> SqlitePlace:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> SqlitePlace:
+def fresh(tmp_path: Path) -> Iterator[SqlitePlace]:
     """A project that was never begun."""
-    return SqlitePlace(tmp_path / "fresh")
+    place = SqlitePlace(tmp_path / "fresh")
+    yield place
+    place.close()
 
 
 def look(place: SqlitePlace) -> Ledger | None:
     """Open it as a command that only reads does."""
-    return open_ledger(place.url, None, spool=place.spool, clock=place.clock, create=False)
+    ledger = open_ledger(place.url, None, spool=place.spool, clock=place.clock, create=False)
+    place.opened += [] if ledger is None else [ledger]
+    return ledger
 
 
 def refusal(place: SqlitePlace) -> BatchxferError:
@@ -84,6 +89,7 @@ class TestANewProject:
         place.close()
         assert place.path.exists()
         assert len(place.open().runs()) == 1
+        place.close()
 
     def test_a_database_in_memory_is_refused(self, fresh: SqlitePlace) -> None:
         with pytest.raises(LedgerError, match="in memory would forget everything"):
@@ -351,6 +357,6 @@ class TestPostgresql:
         ledger = place.open()
         # Of this worker's database only: other workers' tests are at work beside it.
         ours = "application_name = 'batchxfer' AND datname = current_database()"
-        place.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+        place.execute(f"SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE {ours}")
         assert ledger.runs() == []
         place.close()
