@@ -66,10 +66,15 @@ class Bar:
             return self._task
         if self._task is not None:
             progress.remove_task(self._task)
-        words = f"{activity.stage} {activity.run.job}" + (f" to {activity.endpoint}" if activity.endpoint else "")
         self._shown = shown
-        self._task = progress.add_task(visible(words), total=activity.total, rows="")
+        self._task = progress.add_task(visible(_told(activity)), total=activity.total, rows="")
         return self._task
+
+
+def _told(activity: Activity) -> str:
+    way = "from" if activity.stage == "fetching" else "to"
+    where = f" {way} {activity.endpoint}" if activity.endpoint else ""
+    return f"{activity.stage} {activity.run.job}{where}"
 
 
 def _drawing() -> Progress:

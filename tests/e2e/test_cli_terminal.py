@@ -12,15 +12,19 @@ import termios
 from datetime import UTC, datetime, timedelta
 from fcntl import ioctl
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from batchxfer.activity import Activity
 from batchxfer.cli import progress, words
 from batchxfer.cli.times import parse_time, show_time
 from batchxfer.errors import UsageError, visible
+from batchxfer.model import Run
 from tests.e2e.command import DAILY, PROGRAM, SLOW_QUERY, Project, clean, make_project
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -105,6 +109,26 @@ def test_progress_is_drawn_while_it_takes_a_while_and_gone_at_the_end(tmp_path: 
     assert drawn.rstrip().splitlines()[-1].endswith("size checked")
     # The lines of the bar are erased before the result is told.
     assert "\x1b[2K" in drawn
+
+
+@pytest.mark.parametrize(
+    ("stage", "endpoint", "told"),
+    [
+        ("sending", "bank", "sending rates to bank"),
+        ("fetching", "bank", "fetching rates from bank"),
+        ("loading", None, "loading rates"),
+    ],
+)
+def test_the_bar_says_which_way_a_file_goes(
+    monkeypatch: pytest.MonkeyPatch, stage: str, endpoint: str | None, told: str
+) -> None:
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", -1.0)
+    run = cast(Run, SimpleNamespace(id="01R", job="rates"))
+    bar = progress.Bar()
+    bar(Activity(stage=stage, run=run, bytes=1, endpoint=endpoint))
+    assert bar._progress is not None
+    assert [task.description for task in bar._progress.tasks] == [told]
+    bar.clear()
 
 
 @pytest.mark.parametrize("columns", [24, 40, 60, 80, 100, 200])
