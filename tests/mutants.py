@@ -256,6 +256,14 @@ MUTANTS = (
         ("contracts/test_ledger_pausing.py", "test_one_daemon_serves_a_sqlite_ledger_and_several_a_shared_one"),
     ),
     Mutant(
+        "a new configuration knows nothing of what runs",
+        8,
+        "wiring.py",
+        "            environment=environment(project),\n        )\n",
+        "            worker=type(self.worker)(self.ledger, self.ledger.owner),\n        )\n",
+        ("e2e/test_serve.py", "test_what_runs_when_a_configuration_is_taken_up_stays_with_whoever_does_it"),
+    ),
+    Mutant(
         "a zone of the machine",
         9,
         "instants.py",
@@ -334,6 +342,14 @@ MUTANTS = (
         "        self._give_up()\n\n\nclass",
         "        pass\n\n\nclass",
         ("e2e/test_load_early.py", "test_a_table_that_another_one_locks_keeps_no_attempt_from_its_end"),
+    ),
+    Mutant(
+        "what was loaded early is committed before its file has ended",
+        10,
+        "intake.py",
+        "if not self._early.is_whole:",
+        "if False:",
+        ("e2e/test_load_early.py", "test_what_ends_before_its_file_does_is_not_committed"),
     ),
     Mutant(
         "a lost ledger is made anew",
