@@ -29,10 +29,12 @@ class Records:
         stop = rf"{delimiter}|\r?\n|\r\Z"
         escaped = rf"{re.escape(options.escape)}[\s\S]|" if options.escape is not None else ""
         plain = rf"(?:{escaped}(?!{stop})[\s\S])*"
-        if not escaped and len(options.delimiter) == 1:
+        if len(options.delimiter) == 1:
             # The same, a hundred times as fast: records may be long.
-            other = rf"[^{delimiter}\r\n]*"
-            plain = rf"{other}(?:\r(?!\n|\Z){other})*"
+            escape = re.escape(options.escape or "")
+            at_the_end = rf"{escape}\Z|" if escape else ""
+            other = rf"[^{escape}{delimiter}\r\n]*"
+            plain = rf"{other}(?:(?:{escaped}{at_the_end}\r(?!\n|\Z)){other})*"
         # Nothing is given back: else a value whose end is not here yet would seem to end at the first of two quotes.
         quoted = rf"{quote}(?P<quoted>(?:[^{quote}]++|{quote}{quote})*+){quote}(?P<rest>{plain})"
         field = rf"(?:{quoted}|(?!{quote})(?P<plain>{plain}))" if options.quote != "none" else rf"(?P<plain>{plain})"

@@ -14,7 +14,7 @@ from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields
 
 MOST_SHOWN = 1000
-_QUOTED = r'"(?P<quoted>(?:[^"\\]|\\.)*)"'
+_QUOTED = r'"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)"'
 
 
 _ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-7][0-9A-Fa-f])|U(?P<point>[0-9A-Fa-f]{8})|(?P<other>.))", re.DOTALL)
@@ -39,8 +39,12 @@ class Decoder:
         if self._space and self._options.quote != "none":
             # logfmt's readers take every blank for one; a value that has one is quoted.
             self._space, separator = " \t", "[ \t]"
-        name = rf"(?P<name>(?:(?!{separator}|{assign}).)+)"
-        plain = rf"(?P<plain>(?:(?!{separator}).)*)"
+        in_name, in_value = rf"(?:(?!{separator}|{assign}).)", rf"(?:(?!{separator}).)"
+        if len(self._options.separator) == len(self._options.assign) == 1:
+            # The same, many times as fast: values may be long.
+            blanks = re.escape(self._space or self._options.separator)
+            in_name, in_value = f"[^{blanks}{assign}]", f"[^{blanks}]"
+        name, plain = rf"(?P<name>{in_name}+)", rf"(?P<plain>{in_value}*)"
         value = plain if self._options.quote == "none" else rf"(?:{_QUOTED}(?={separator}|$)|(?!\"){plain})"
         self._pair = re.compile(rf"{name}(?:(?P<assign>{assign}){value})?(?:{separator}|$)", re.DOTALL)
 
