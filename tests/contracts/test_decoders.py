@@ -732,6 +732,11 @@ def test_an_escape_that_may_mean_something_else_is_a_bad_record() -> None:
     assert rows({**table, "null": "N"}, {"a": "text", "b": "text"}, data) == [("N", None)]
 
 
+def test_an_escape_before_nothing_is_itself() -> None:
+    table = {"kind": "delimited", "quote": "none", "escape": "^", "header": False}
+    assert rows(table, {"a": "text", "b": "text"}, "a^,b,c\rd\nx,y^", piece=1) == [("a,b", "c\rd"), ("x", "y^")]
+
+
 def test_without_a_mark_the_order_of_bytes_is_asked_for() -> None:
     with pytest.raises(UnreadableFile) as caught:
         rows({"kind": "lines", "encoding": "utf-16"}, {"a": "text"}, "x\n".encode("utf-16-le"))
