@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from batchxfer.databases._loads import TABLE, creation
 from batchxfer.databases._postgresql_copy import reads_verbatim, texts
 from batchxfer.databases._postgresql_errors import not_loaded, refused
-from batchxfer.databases._postgresql_link import CANCEL_SECONDS, Link, of
+from batchxfer.databases._postgresql_link import CANCEL_SECONDS, Link, make_roomy, of
 from batchxfer.databases._postgresql_session import address, settings
 from batchxfer.databases._postgresql_tables import columns, named, only_takes_rows
 from batchxfer.errors import BatchxferError, DatabaseUnavailable, LoadError, ReadPatiently
@@ -73,7 +73,9 @@ class Target:
         except psycopg.Error as exc:
             raise refused(self.name, exc) from exc
         limit = self.options.statement_timeout + self.options.connect_timeout
-        link = Link(of(connection.fileno()), limit.total_seconds())
+        sock = of(connection.fileno())
+        make_roomy(sock)
+        link = Link(sock, limit.total_seconds())
         try:
             self._settle(connection)
         except psycopg.Error as exc:
