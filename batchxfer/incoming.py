@@ -50,7 +50,9 @@ class Incoming:
         except OSError:
             self._given_up = True
         self._bytes = size
-        self._rings.put(None)
+        # One ring is enough for all that came since.
+        if self._rings.empty():
+            self._rings.put(None)
 
     def taken(self, sha256: str) -> None:
         """All of it is here, durable, verified and recorded."""

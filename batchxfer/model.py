@@ -326,6 +326,11 @@ class Pause:
     since: datetime
     until: datetime | None = None
 
+    @property
+    def told(self) -> str:
+        """As the reason of what waits for its end."""
+        return f"{self.subject} is paused: {self.why}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:

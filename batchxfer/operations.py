@@ -116,7 +116,7 @@ class Operations:
         job = self._project.jobs[run.job]
         pause = pause_of(run.job, endpoints or job.file.endpoint_names, self._ledger.pauses())
         if pause is not None:
-            return f"{pause.subject} is paused: {pause.why}"
+            return pause.told
         return self._why_not_yet(run)
 
     def _why_not_yet(self, run: Run) -> str | None:

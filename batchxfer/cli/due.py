@@ -67,7 +67,7 @@ def _paused(place: Workplace, jobs: Collection[str], done: Collection[str]) -> I
         job = place.project.jobs.get(found.job)
         pause = pause_of(found.job, found.endpoints or (job.file.endpoint_names if job else ()), pauses)
         if pause is not None:
-            yield replace(place.ledger.find_run(found.id), reason=f"{pause.subject} is paused: {pause.why}")
+            yield replace(place.ledger.find_run(found.id), reason=pause.told)
 
 
 def _tell(words: Context, loaded: Project, result: Result) -> None:

@@ -69,7 +69,7 @@ class Standing:
     @property
     def reason(self) -> str | None:
         """Why something is not delivered."""
-        said = [f"{self.pause.subject} is paused: {self.pause.why}"] if self.pause else []
+        said = [self.pause.told] if self.pause else []
         run = self.gravest
         if run is not None and run.status is not RunStatus.RUNNING and (run.reason or not said):
             said.append(run.reason or run.status.value)
@@ -160,7 +160,7 @@ class Waits:
         pause = self._pause(run)
         if pause is not None:
             step = f"end the pause, and it goes on: batchxfer resume {pause.subject}"
-            return Wait(reason=f"{pause.subject} is paused: {pause.why}", step=step)
+            return Wait(reason=pause.told, step=step)
         earlier = self._earlier(run)
         if earlier is None:
             return None

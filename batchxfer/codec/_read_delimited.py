@@ -11,14 +11,13 @@ from pyarrow import csv
 
 from batchxfer.codec._delimited_pieces import Piece, Pieces, arrow_options
 from batchxfer.codec._delimited_records import Record, Records
-from batchxfer.codec._records import BATCH_RECORDS, Collector, Feed, too_long, unfinished
+from batchxfer.codec._records import BATCH_RECORDS, MOST_SHOWN, Collector, Feed, too_long, unfinished
 from batchxfer.definitions import FormatOptions
 from batchxfer.errors import ReadPatiently, UnreadableFile
 from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields, Verbatim
 
 BLOCK_BYTES = 1 << 20
-MOST_SHOWN = 1000
 _EXTRA = "\0trailing"
 
 

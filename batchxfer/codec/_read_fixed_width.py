@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, cast
 
-from batchxfer.codec._records import Collector, Feed, Text, lines_of
+from batchxfer.codec._records import MOST_SHOWN, Collector, Feed, Text, lines_of
+from batchxfer.codec.fixed_width import NUMBERS
 from batchxfer.definitions import FormatColumn, FormatOptions
 from batchxfer.model import Column, TypeName
 from batchxfer.ports import BadRecord, Fields
 from batchxfer.templates import without_offset
 
-MOST_SHOWN = 1000
 _PATTERNS = {
     TypeName.DATE: "date_format",
     TypeName.TIME: "time_format",
@@ -21,7 +21,6 @@ _PATTERNS = {
     TypeName.TIMESTAMPTZ: "timestamp_format",
 }
 _SAMPLE = datetime(2026, 11, 23, 13, 45, 56)  # noqa: DTZ001 - each code of a pattern has the same length for every time
-NUMBERS = (TypeName.INTEGER, TypeName.DECIMAL, TypeName.FLOAT)
 
 
 class Decoder:

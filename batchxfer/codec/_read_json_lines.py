@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from batchxfer.codec._records import Collector, Feed, lines_of
+from batchxfer.codec._records import MOST_SHOWN, Collector, Feed, lines_of
 from batchxfer.conversions import json_fault
 from batchxfer.definitions import FormatOptions
 from batchxfer.model import Column, TypeName
 from batchxfer.ports import BadRecord, Fields
-
-MOST_SHOWN = 1000
 
 
 class _Token(str):

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from batchxfer.codec._records import Collector, Feed, lines_of
+from batchxfer.codec._records import MOST_SHOWN, Collector, Feed, lines_of
 from batchxfer.definitions import FormatOptions
 from batchxfer.model import Column
 from batchxfer.ports import BadRecord, Fields
 
-MOST_SHOWN = 1000
 _QUOTED = r'"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)"'
 
 

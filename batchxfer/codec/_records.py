@@ -10,6 +10,7 @@ from batchxfer.errors import UnreadableFile
 from batchxfer.ports import BadRecord, Fields
 
 BATCH_RECORDS = 65_536
+MOST_SHOWN = 1000
 LONGEST_RECORD = 64 << 20
 _READ_BYTES = 1 << 20
 

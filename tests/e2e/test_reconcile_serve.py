@@ -18,19 +18,9 @@ from tests.e2e.command import CONFIG, Project, make_project, until
 from tests.e2e.daemons import OFTEN, serving
 from tests.servers import partner
 
-BANK = """
-[endpoints.bank]
-protocol = "sftp"
-host = "{host}"
-port = {port}
-user = "{user}"
-password = {{ file = "password" }}
-host_key = ["{key}"]
-"""
-
 
 def make(folder: Path, server: partner.Partner, *, config: str = CONFIG, root: str = ".") -> Project:
-    bank = BANK.format(host=server.host, port=server.port, user=server.user, key=server.fingerprint)
+    bank = server.as_endpoint()
     project = make_project(folder, config=config + bank + f'root = "{root}"\n')
     project.write("password", partner.PASSWORD).chmod(0o600)
     for name in ("daily", "by-hand"):

@@ -12,14 +12,7 @@ from tests.e2e.command import CONFIG, Project, make_project, until
 from tests.e2e.daemons import OFTEN, serving
 from tests.servers import partner
 
-BANK = """
-[endpoints.bank]
-protocol = "sftp"
-host = "{host}"
-port = {port}
-user = "{user}"
-password = {{ file = "password" }}
-host_key = ["{key}"]
+MORE = """\
 connections = 4
 [[notify]]
 on = ["failed", "recovered"]
@@ -31,7 +24,7 @@ DELAY = timedelta(seconds=3)
 @pytest.fixture
 def project(tmp_path: Path) -> Any:
     with partner.serve(tmp_path / "partner") as server:
-        bank = BANK.format(host=server.host, port=server.port, user=server.user, key=server.fingerprint)
+        bank = server.as_endpoint(MORE)
         project = make_project(tmp_path / "project", config="workers = 8\n" + CONFIG + bank)
         (project.folder / "jobs/daily.toml").unlink()
         (project.folder / "jobs/by-hand.toml").unlink()

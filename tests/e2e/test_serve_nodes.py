@@ -24,16 +24,6 @@ SLOTS = 60
 TAKEOVER = LEASE + timedelta(seconds=15)
 # The last words of a worker that was killed may be missing: what counts is deliveries.
 LEFT = "select count(*) from runs where id not in (select run from deliveries where status = 'delivered')"
-BANK = """
-[endpoints.bank]
-protocol = "sftp"
-host = "{host}"
-port = {port}
-user = "{user}"
-password = {{ file = "password" }}
-host_key = ["{key}"]
-connections = 8
-"""
 
 
 class Slow(partner.Folder):
@@ -76,7 +66,7 @@ class Ledger:
 
 
 def make(folder: Path, url: str, server: partner.Partner) -> Project:
-    bank = BANK.format(host=server.host, port=server.port, user=server.user, key=server.fingerprint)
+    bank = server.as_endpoint("connections = 8\n")
     project = make_project(folder, config=f'ledger = "{url}"\nworkers = 4\n' + CONFIG + bank)
     for name in ("daily", "by-hand"):
         (folder / f"jobs/{name}.toml").unlink()

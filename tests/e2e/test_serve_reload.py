@@ -12,17 +12,6 @@ from tests.e2e.command import CONFIG, make_project
 from tests.e2e.daemons import OFTEN, serving
 from tests.servers import partner
 
-BANK = """
-[endpoints.bank]
-protocol = "sftp"
-host = "{host}"
-port = {port}
-user = "{user}"
-password = {{ file = "password" }}
-host_key = ["{key}"]
-connections = 1
-"""
-
 
 class TakesItsTime(partner.Folder):
     """Answers no write before it may go on."""
@@ -39,7 +28,7 @@ def test_a_reload_gives_no_endpoint_more_connections_than_it_allows(tmp_path: Pa
     """What the configuration before has begun still has one; nor is that idle one kept which nobody will use any more."""
     TakesItsTime.may_go_on.clear()
     with partner.serve(tmp_path / "partner", TakesItsTime) as server:
-        bank = BANK.format(host=server.host, port=server.port, user=server.user, key=server.fingerprint)
+        bank = server.as_endpoint("connections = 1\n")
         project = make_project(tmp_path / "project", config=CONFIG + bank)
         for name in ("daily", "by-hand"):
             (project.folder / f"jobs/{name}.toml").unlink()

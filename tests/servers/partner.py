@@ -104,6 +104,18 @@ class Partner:
     def names(self) -> list[str]:
         return sorted(path.name for path in self.root.iterdir())
 
+    def as_endpoint(self, more: str = "") -> str:
+        """The endpoint `bank` of a configuration, with its password in a file, and `more` behind it."""
+        return f"""
+[endpoints.bank]
+protocol = "sftp"
+host = "{self.host}"
+port = {self.port}
+user = "{self.user}"
+password = {{ file = "password" }}
+host_key = ["{self.fingerprint}"]
+{more}"""
+
 
 @contextmanager
 def serve(
